@@ -1,0 +1,120 @@
+//! The nouns: ids, a lease, an extracted document, its chunks and their vectors.
+//!
+//! Data and invariants only. This module imports nothing else of ours, and every other may import it.
+
+use std::{fmt, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, sqlx::Type)]
+        #[serde(transparent)]
+        #[sqlx(transparent)]
+        pub struct $name(pub Uuid);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+id!(
+    /// `files.id`.
+    FileId
+);
+id!(
+    /// `user_profiles.id`: the tenant.
+    UserId
+);
+id!(
+    /// `files.lease_token`: proves that a write belongs to the claim that it comes from.
+    LeaseToken
+);
+
+/// What came out of a file: pages of blocks, in reading order.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Document {
+    /// The mime type that the bytes showed, one of `file_type_configs.mime_type`.
+    pub mime_type: String,
+    /// In order; formats without pages have one page whose `number` is `None`.
+    pub pages: Vec<Page>,
+}
+
+/// A page of a [`Document`].
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Page {
+    /// 1-based; `None` where the format has no pages.
+    pub number: Option<u32>,
+    /// In reading order.
+    pub blocks: Vec<Block>,
+}
+
+/// One paragraph-like piece of a page.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Block {
+    /// What the piece is.
+    pub kind: BlockKind,
+    /// Clean text: no NUL, no other control characters but `\n` and `\t`, never blank.
+    pub text: String,
+}
+
+/// What a [`Block`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum BlockKind {
+    /// A heading; 1 is the highest level, 6 the lowest.
+    Heading {
+        /// 1 to 6.
+        level: u8,
+    },
+    /// Running text.
+    Paragraph,
+    /// An item of a list, its number or bullet included in the text.
+    ListItem,
+    /// A row of a table as `a | b | c`.
+    TableRow {
+        /// Whether the row names the columns.
+        header: bool,
+    },
+    /// Program text, line breaks kept.
+    Code,
+    /// The caption of a figure or table.
+    Caption,
+    /// A footnote or endnote.
+    Footnote,
+}
+
+/// A piece of a document, small enough to be embedded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Chunk {
+    /// 0-based place in the file.
+    pub index: u32,
+    /// Stored as `document_chunks.content`; never blank.
+    pub text: Arc<str>,
+    /// The page on which it starts, 1-based.
+    pub page: Option<u32>,
+    /// The page on which it ends.
+    pub last_page: Option<u32>,
+    /// Path of headings above it, `Guide > Install`.
+    pub heading: Option<String>,
+    /// Tokens of `text` by the embedding model's tokenizer.
+    pub tokens: u32,
+    /// Byte range in `files.extracted_text`.
+    pub span: std::ops::Range<usize>,
+    /// SHA-256 of the text that is embedded.
+    pub sha256: [u8; 32],
+}
+
+/// The model that makes vectors of a certain length.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Model {
+    /// The provider's name of it, such as `text-embedding-3-small`.
+    pub name: String,
+    /// Length of its vectors.
+    pub dimensions: u32,
+}

@@ -1,0 +1,86 @@
+//! Which files are taken, and how each type is read and cut: the rows of `file_type_configs`.
+
+use serde::{Deserialize, Serialize};
+
+/// A row of `file_type_configs`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FileType {
+    /// `text/markdown`, lower case, without parameters.
+    pub mime_type: String,
+    /// Lower case, without the dot.
+    pub extensions: Vec<String>,
+    /// For people.
+    pub display_name: String,
+    /// Files of a disabled type end as `type_disabled`.
+    pub enabled: bool,
+    /// Largest object that is downloaded, bytes.
+    pub max_file_size: i64,
+    /// Which extractor reads it: `pdf`, `docx`, `markdown`, `text`, `html`, `csv`, `json`, `code`.
+    pub extractor: String,
+    /// Which splitter cuts it: `prose`, `markdown`, `table`, `code`.
+    pub splitter: String,
+    /// Most tokens in a chunk.
+    pub chunk_size: i32,
+    /// Tokens that a chunk repeats of the one before it.
+    pub chunk_overlap: i32,
+    /// Settings of the extractor.
+    pub options: serde_json::Value,
+}
+
+/// All configured types.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FileTypes(Vec<FileType>);
+
+impl FileTypes {
+    /// Takes the rows as they are.
+    pub fn new(rows: Vec<FileType>) -> Self {
+        Self(rows)
+    }
+
+    /// The rows of `seed.sql`, for the commands that work without a database.
+    ///
+    /// # Panics
+    ///
+    /// If `seed.sql` lost its one JSON literal, which a test excludes.
+    pub fn seeded() -> Self {
+        let seed = include_str!("../migrations/seed.sql");
+        let rows = seed
+            .split("$json$")
+            .nth(1)
+            .expect("seed.sql holds the types between two $json$");
+        Self(serde_json::from_str(rows).expect("the types in seed.sql are valid JSON"))
+    }
+
+    /// Every row.
+    pub fn iter(&self) -> impl Iterator<Item = &FileType> {
+        self.0.iter()
+    }
+
+    /// The type of a file by the mime type that its row claims, else by its name's extension.
+    ///
+    /// A generic mime type (`application/octet-stream`, empty) says nothing, and a wrong one does no harm:
+    /// what the bytes show decides in the end.
+    pub fn guess(&self, mime_type: &str, name: &str) -> Option<&FileType> {
+        self.by_mime(mime_type).or_else(|| self.by_extension(name))
+    }
+
+    /// The type with this mime type; parameters (`; charset=…`) and case are ignored.
+    pub fn by_mime(&self, mime_type: &str) -> Option<&FileType> {
+        let bare = mime_type
+            .split(';')
+            .next()
+            .unwrap_or_default()
+            .trim()
+            .to_ascii_lowercase();
+        self.0.iter().find(|row| row.mime_type == bare)
+    }
+
+    /// The type that lists the extension of this name.
+    pub fn by_extension(&self, name: &str) -> Option<&FileType> {
+        let (_, extension) = name.rsplit_once('.')?;
+        let extension = extension.to_ascii_lowercase();
+        self.0
+            .iter()
+            .find(|row| row.extensions.contains(&extension))
+    }
+}
