@@ -2,7 +2,7 @@
 //!
 //! Data and invariants only. This module imports nothing else of ours, and every other may import it.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Instant};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -117,4 +117,31 @@ pub struct Model {
     pub name: String,
     /// Length of its vectors.
     pub dimensions: u32,
+}
+
+/// One worker's claim on a file, and what it must know to ingest it.
+#[derive(Clone, Debug)]
+pub struct Lease {
+    /// The file.
+    pub file: FileId,
+    /// Whose file it is.
+    pub user: UserId,
+    /// Named by every write that ends the lease.
+    pub token: LeaseToken,
+    /// `files.storage_path`: user input, to be checked against the path policy.
+    pub object_key: String,
+    /// `files.original_name`.
+    pub name: String,
+    /// `files.mime_type`: a hint.
+    pub mime_type: String,
+    /// `files.file_size` in bytes, as the client said.
+    pub claimed_bytes: Option<i64>,
+    /// Failures charged to the file so far.
+    pub attempts: i32,
+    /// Claims of it that ended without a word.
+    pub leases_lost: i32,
+    /// Whether the row is so young that its upload may still come.
+    pub upload_may_come: bool,
+    /// When the lease is over if it is not renewed, by this machine's monotonic clock; never later than the database's own.
+    pub ends_at: Instant,
 }

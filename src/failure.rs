@@ -64,6 +64,7 @@ impl Code {
     ];
 
     /// The name in the database, in logs and in `--json`.
+    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::UnsupportedType => "unsupported_type",
@@ -87,6 +88,7 @@ impl Code {
     }
 
     /// The code with this name, if there is one.
+    #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|code| code.as_str() == name)
     }
@@ -103,8 +105,8 @@ impl fmt::Display for Code {
 pub enum Verdict {
     /// The file may be at fault: try again later and charge it one attempt.
     Retry {
-        /// Shown while it waits, and final when the attempts are used up.
-        code: Code,
+        /// Shown while it waits, and final when the attempts are used up; without one that is `attempts_exhausted`.
+        code: Option<Code>,
     },
     /// Something else is at fault (an outage, a limit, a shutdown): try again later, charge nothing.
     Wait {

@@ -33,6 +33,7 @@ pub struct FileTypes(Vec<FileType>);
 
 impl FileTypes {
     /// Takes the rows as they are.
+    #[must_use]
     pub fn new(rows: Vec<FileType>) -> Self {
         Self(rows)
     }
@@ -42,6 +43,7 @@ impl FileTypes {
     /// # Panics
     ///
     /// If `seed.sql` lost its one JSON literal, which a test excludes.
+    #[must_use]
     pub fn seeded() -> Self {
         let seed = include_str!("../migrations/seed.sql");
         let rows = seed
@@ -60,11 +62,13 @@ impl FileTypes {
     ///
     /// A generic mime type (`application/octet-stream`, empty) says nothing, and a wrong one does no harm:
     /// what the bytes show decides in the end.
+    #[must_use]
     pub fn guess(&self, mime_type: &str, name: &str) -> Option<&FileType> {
         self.by_mime(mime_type).or_else(|| self.by_extension(name))
     }
 
     /// The type with this mime type; parameters (`; charset=…`) and case are ignored.
+    #[must_use]
     pub fn by_mime(&self, mime_type: &str) -> Option<&FileType> {
         let bare = mime_type
             .split(';')
@@ -76,6 +80,7 @@ impl FileTypes {
     }
 
     /// The type that lists the extension of this name.
+    #[must_use]
     pub fn by_extension(&self, name: &str) -> Option<&FileType> {
         let (_, extension) = name.rsplit_once('.')?;
         let extension = extension.to_ascii_lowercase();

@@ -2,14 +2,6 @@
 //!
 //! `ARCHITECTURE.md` has the picture; `ingest.rs` is the story of one file.
 
-pub mod chunk;
-pub mod config;
-pub mod db;
 pub mod document;
-pub mod embed;
-#[cfg(feature = "embedded")]
-pub mod embedded;
-pub mod extract;
 pub mod failure;
 pub mod file_type;
-pub mod objects;
