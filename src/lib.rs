@@ -3,5 +3,7 @@
 //! `ARCHITECTURE.md` has the picture; `ingest.rs` is the story of one file.
 
 pub mod document;
+pub mod extract;
 pub mod failure;
 pub mod file_type;
+pub mod spawner;

@@ -1,0 +1,232 @@
+//! Bytes of text in any charset to a string.
+//!
+//! In order of trust: byte order mark, UTF-16 and UTF-32 by the place of their zeros, valid UTF-8, the charset that the
+//! file or its row names, and last a guess by letter frequencies.
+
+use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
+use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
+
+/// Enough of a file to tell its charset by.
+const SAMPLE_BYTES: usize = 64 * 1024;
+
+/// The text of `bytes`, or `None` where they are no text.
+pub(super) fn decode(bytes: &[u8], label: Option<&str>) -> Option<String> {
+    let text = if let Some((width, little, skip)) = wide_mark(bytes).or_else(|| wide_guess(bytes)) {
+        decode_wide(&bytes[skip..], width, little)
+    } else {
+        decode_narrow(bytes, label)
+    };
+    is_text(&text).then_some(text)
+}
+
+/// The charset named in a mime type, as in `text/plain; charset=koi8-r`.
+pub(super) fn label_of(mime_type: &str) -> Option<&str> {
+    mime_type.split(';').skip(1).find_map(|parameter| {
+        let (key, value) = parameter.split_once('=')?;
+        key.trim()
+            .eq_ignore_ascii_case("charset")
+            .then(|| value.trim().trim_matches('"'))
+    })
+}
+
+/// Bytes a unit, whether little endian, and the length of the mark.
+fn wide_mark(bytes: &[u8]) -> Option<(usize, bool, usize)> {
+    match bytes {
+        [0xff, 0xfe, 0, 0, ..] if bytes.len().is_multiple_of(4) => Some((4, true, 4)),
+        [0, 0, 0xfe, 0xff, ..] => Some((4, false, 4)),
+        [0xff, 0xfe, ..] => Some((2, true, 2)),
+        [0xfe, 0xff, ..] => Some((2, false, 2)),
+        _ => None,
+    }
+}
+
+/// The same without a mark: text has zeros in UTF-16 and UTF-32 only, and always at the same place in a unit.
+fn wide_guess(bytes: &[u8]) -> Option<(usize, bool, usize)> {
+    let sample = &bytes[..bytes.len().min(SAMPLE_BYTES) & !3];
+    let mut zeros = [0_usize; 4];
+    for unit in sample.chunks_exact(4) {
+        for (count, byte) in zeros.iter_mut().zip(unit) {
+            *count += usize::from(*byte == 0);
+        }
+    }
+    let units = sample.len() / 4;
+    let all = |count: usize| units > 0 && count * 20 >= units * 19;
+    if all(zeros[3]) && all(zeros[2]) {
+        return Some((4, true, 0));
+    }
+    if all(zeros[0]) && all(zeros[1]) {
+        return Some((4, false, 0));
+    }
+    // East Asian text has few ASCII characters, and so few zeros: a fiftieth is spaces, digits and line ends.
+    let (even, odd) = (zeros[0] + zeros[2], zeros[1] + zeros[3]);
+    if odd * 25 > units && even * 20 <= odd {
+        return Some((2, true, 0));
+    }
+    if even * 25 > units && odd * 20 <= even {
+        return Some((2, false, 0));
+    }
+    None
+}
+
+fn decode_wide(bytes: &[u8], width: usize, little: bool) -> String {
+    if width == 2 {
+        let encoding = if little { UTF_16LE } else { UTF_16BE };
+        return encoding.decode_without_bom_handling(bytes).0.into_owned();
+    }
+    bytes
+        .chunks_exact(4)
+        .map(|unit| {
+            let unit = [unit[0], unit[1], unit[2], unit[3]];
+            let scalar = if little {
+                u32::from_le_bytes(unit)
+            } else {
+                u32::from_be_bytes(unit)
+            };
+            char::from_u32(scalar).unwrap_or(char::REPLACEMENT_CHARACTER)
+        })
+        .collect()
+}
+
+fn decode_narrow(bytes: &[u8], label: Option<&str>) -> String {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        // ISO-2022-JP is ASCII with escapes, and so valid UTF-8 too.
+        if !text.contains('\u{1b}') {
+            return text.to_owned();
+        }
+    }
+    let named = label
+        .and_then(|label| Encoding::for_label(label.as_bytes()))
+        .filter(|encoding| *encoding != UTF_8)
+        .and_then(|encoding| encoding.decode_without_bom_handling_and_without_replacement(bytes));
+    if let Some(text) = named {
+        return text.into_owned();
+    }
+    guess(bytes).decode(bytes).0.into_owned()
+}
+
+fn guess(bytes: &[u8]) -> &'static Encoding {
+    // A file cut within a character, or with one bad byte, is still UTF-8 if nearly all of it is.
+    let wrong = bytes
+        .utf8_chunks()
+        .filter(|chunk| !chunk.invalid().is_empty())
+        .count();
+    let multibyte = bytes.iter().filter(|byte| **byte >= 0xc2).count();
+    if multibyte > 0 && wrong * 20 < multibyte {
+        return UTF_8;
+    }
+    let mut detector = EncodingDetector::new(Iso2022JpDetection::Allow);
+    detector.feed(bytes, true);
+    detector.guess(None, Utf8Detection::Allow)
+}
+
+/// Whether next to nothing of it is control characters or undecodable.
+fn is_text(text: &str) -> bool {
+    let (mut all, mut bad) = (0_usize, 0_usize);
+    for c in text.chars() {
+        all += 1;
+        let control =
+            c.is_control() && !matches!(c, '\t' | '\n' | '\r' | '\u{c}' | '\u{1b}' | '\u{85}');
+        bad += usize::from(control || c == char::REPLACEMENT_CHARACTER);
+    }
+    bad * 50 <= all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RUSSIAN: &str = "Съешь же ещё этих мягких французских булок, да выпей чаю. Быстрая лиса прыгает через собаку.";
+    const JAPANESE: &str =
+        "吾輩は猫である。名前はまだ無い。\nどこで生れたかとんと見当がつかぬ。 1905年\n";
+
+    fn encode(text: &str, label: &str) -> Vec<u8> {
+        let encoding = Encoding::for_label(label.as_bytes()).expect("a known label");
+        encoding.encode(text).0.into_owned()
+    }
+
+    fn wide(text: &str, little: bool) -> Vec<u8> {
+        let bytes = |unit: u16| {
+            if little {
+                unit.to_le_bytes()
+            } else {
+                unit.to_be_bytes()
+            }
+        };
+        text.encode_utf16().flat_map(bytes).collect()
+    }
+
+    #[test]
+    fn legacy_charsets_are_guessed() {
+        for label in ["windows-1251", "koi8-r", "ibm866"] {
+            assert_eq!(
+                decode(&encode(RUSSIAN, label), None).as_deref(),
+                Some(RUSSIAN),
+                "{label}"
+            );
+        }
+        for label in ["shift_jis", "euc-jp", "iso-2022-jp"] {
+            assert_eq!(
+                decode(&encode(JAPANESE, label), None).as_deref(),
+                Some(JAPANESE),
+                "{label}"
+            );
+        }
+        let french = "Dès Noël où un zéphyr haï me vêt de glaçons würmiens";
+        assert_eq!(
+            decode(&encode(french, "windows-1252"), None).as_deref(),
+            Some(french)
+        );
+    }
+
+    #[test]
+    fn utf_16_is_seen_with_and_without_its_mark() {
+        for text in ["Plain words.\n", RUSSIAN, JAPANESE] {
+            for little in [true, false] {
+                let marked = wide(&format!("\u{feff}{text}"), little);
+                assert_eq!(decode(&marked, None).as_deref(), Some(text));
+                assert_eq!(decode(&wide(text, little), None).as_deref(), Some(text));
+            }
+        }
+    }
+
+    #[test]
+    fn utf_32_is_seen_with_and_without_its_mark() {
+        let bytes: Vec<u8> = RUSSIAN
+            .chars()
+            .flat_map(|c| u32::from(c).to_le_bytes())
+            .collect();
+        assert_eq!(decode(&bytes, None).as_deref(), Some(RUSSIAN));
+        let marked = [&[0xff, 0xfe, 0, 0][..], &bytes].concat();
+        assert_eq!(decode(&marked, None).as_deref(), Some(RUSSIAN));
+    }
+
+    #[test]
+    fn a_named_charset_beats_the_guess_and_utf_8_beats_the_name() {
+        let bytes = encode("naïve", "macintosh");
+        assert_eq!(decode(&bytes, Some("macintosh")).as_deref(), Some("naïve"));
+        assert_eq!(
+            decode("naïve".as_bytes(), Some("macintosh")).as_deref(),
+            Some("naïve")
+        );
+        assert_eq!(label_of("text/plain; Charset=\"KOI8-R\""), Some("KOI8-R"));
+    }
+
+    #[test]
+    fn one_broken_byte_does_not_undo_utf_8() {
+        let mut bytes = RUSSIAN.as_bytes().to_vec();
+        bytes.truncate(bytes.len() - 2);
+        assert!(decode(&bytes, None).is_some_and(|text| text.starts_with("Съешь")));
+    }
+
+    #[test]
+    fn binary_is_no_text() {
+        let noise: Vec<u8> = (0..4096_u32)
+            .map(|i| i.wrapping_mul(2_654_435_761).to_be_bytes()[1])
+            .collect();
+        assert_eq!(decode(&noise, None), None);
+        assert_eq!(
+            decode(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0>\0", None),
+            None
+        );
+    }
+}

@@ -1,0 +1,47 @@
+//! Source code: a block per top-level piece, lines as they are.
+
+use crate::document::BlockKind;
+
+use super::{blocks::Blocks, clean, error::ExtractError};
+
+/// Adds the pieces of `text`: cut at empty lines before a line without an indent.
+pub(super) fn extract(text: &str, blocks: &mut Blocks) -> Result<(), ExtractError> {
+    let text = clean::verbatim(text);
+    let mut piece = String::new();
+    let mut after_blank = false;
+    for line in text.lines() {
+        if after_blank && starts_a_piece(line) {
+            blocks.layout(BlockKind::Code, &piece)?;
+            piece.clear();
+        }
+        after_blank = line.trim().is_empty();
+        piece.push_str(line);
+        piece.push('\n');
+    }
+    blocks.layout(BlockKind::Code, &piece)
+}
+
+/// Whether a line stands at the left edge and does not close what came before.
+fn starts_a_piece(line: &str) -> bool {
+    line.starts_with(|c: char| !c.is_whitespace() && !matches!(c, '}' | ')' | ']'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_end_at_empty_lines_before_the_left_edge() {
+        let text = "# Adds.\ndef add(a, b):\n    c = a\n\n    return c + b\n\n\ndef sub(a, b):\n\treturn a - b\n";
+        let mut blocks = Blocks::new(1000);
+        extract(text, &mut blocks).expect("within the limit");
+        let texts: Vec<String> = blocks.take().into_iter().map(|block| block.text).collect();
+        assert_eq!(
+            texts,
+            [
+                "# Adds.\ndef add(a, b):\n    c = a\n\n    return c + b",
+                "def sub(a, b):\n\treturn a - b"
+            ]
+        );
+    }
+}

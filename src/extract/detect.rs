@@ -1,0 +1,266 @@
+//! What a file is, by its bytes first; its mime type and name only decide between kinds of text.
+
+use std::io::Cursor;
+
+use zip::ZipArchive;
+
+use crate::file_type::{FileType, FileTypes};
+
+use super::{Hints, error::ExtractError};
+
+/// How far into a file the marks of its type are looked for.
+const HEAD_BYTES: usize = 1024;
+
+/// What the bytes show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// `%PDF` near the start.
+    Pdf,
+    /// A zip with a Word document in it.
+    Docx,
+    /// A known format that no extractor reads, by its mime type.
+    Foreign(&'static str),
+    /// A Word document under a password.
+    Locked,
+    /// A zip without its end.
+    CutZip,
+    /// None of these: text, if it is anything.
+    Text,
+}
+
+/// Tells what `bytes` are.
+pub(super) fn shape(bytes: &[u8]) -> Shape {
+    if bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"PK\x05\x06") {
+        return zip_shape(bytes);
+    }
+    if bytes.starts_with(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1") {
+        return ole_shape(bytes);
+    }
+    let foreign = MAGIC
+        .iter()
+        .find(|(at, magic, _)| bytes.get(*at..).is_some_and(|rest| rest.starts_with(magic)));
+    if let Some((_, _, mime_type)) = foreign {
+        return Shape::Foreign(mime_type);
+    }
+    if contains(&bytes[..bytes.len().min(HEAD_BYTES)], b"%PDF-") {
+        return Shape::Pdf;
+    }
+    Shape::Text
+}
+
+/// Formats that people upload and no extractor reads: offset, mark, mime type.
+const MAGIC: &[(usize, &[u8], &str)] = &[
+    (0, b"\x89PNG\r\n\x1a\n", "image/png"),
+    (0, b"\xff\xd8\xff", "image/jpeg"),
+    (0, b"GIF87a", "image/gif"),
+    (0, b"GIF89a", "image/gif"),
+    (8, b"WEBP", "image/webp"),
+    (0, b"II*\0", "image/tiff"),
+    (0, b"MM\0*", "image/tiff"),
+    (4, b"ftypheic", "image/heic"),
+    (4, b"ftypavif", "image/avif"),
+    (4, b"ftyp", "video/mp4"),
+    (0, b"\x1aE\xdf\xa3", "video/webm"),
+    (8, b"WAVE", "audio/wav"),
+    (8, b"AVI ", "video/x-msvideo"),
+    (0, b"ID3", "audio/mpeg"),
+    (0, b"OggS", "audio/ogg"),
+    (0, b"fLaC", "audio/flac"),
+    (0, b"\x1f\x8b", "application/gzip"),
+    (0, b"BZh", "application/x-bzip-compressed"),
+    (0, b"\xfd7zXZ\0", "application/x-xz-compressed"),
+    (0, b"\x28\xb5\x2f\xfd", "application/zstd-compressed"),
+    (0, b"7z\xbc\xaf\x27\x1c", "application/x-7z-compressed"),
+    (0, b"Rar!\x1a\x07", "application/x-rar-compressed"),
+    (257, b"ustar", "application/x-tar"),
+    (0, b"\x7fELF", "application/x-executable"),
+    (0, b"MZ\x90\0", "application/x-executable"),
+    (0, b"\0asm", "application/wasm"),
+    (0, b"SQLite format 3\0", "application/vnd.sqlite3"),
+    (0, b"%!PS", "application/postscript"),
+    (0, b"{\\rtf", "application/rtf"),
+];
+
+/// Parts that name what a zip is: the part, its mime type.
+const PARTS: &[(&str, &str)] = &[
+    (
+        "xl/workbook.xml",
+        "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    ),
+    ("xl/workbook.bin", "application/vnd.ms-excel"),
+    (
+        "ppt/presentation.xml",
+        "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+    ),
+    ("META-INF/container.xml", "application/epub+zip"),
+];
+
+fn zip_shape(bytes: &[u8]) -> Shape {
+    let Ok(archive) = ZipArchive::new(Cursor::new(bytes)) else {
+        return Shape::CutZip;
+    };
+    if let Some((_, mime_type)) = PARTS
+        .iter()
+        .find(|(part, _)| archive.index_for_name(part).is_some())
+    {
+        return Shape::Foreign(mime_type);
+    }
+    // Writers may call the main part otherwise (`word/document2.xml`), but keep it in this folder.
+    let word = |name: &str| {
+        let name = name.replace('\\', "/").to_ascii_lowercase();
+        name.trim_start_matches('/')
+            .strip_suffix(".xml")
+            .is_some_and(|stem| stem.starts_with("word/document"))
+    };
+    if archive.file_names().flatten().any(|name| word(&name)) {
+        return Shape::Docx;
+    }
+    if archive.index_for_name("mimetype").is_some() {
+        // Open document files store their type first and unpacked.
+        let head = &bytes[..bytes.len().min(HEAD_BYTES)];
+        for mime_type in [
+            "application/vnd.oasis.opendocument.text",
+            "application/vnd.oasis.opendocument.spreadsheet",
+            "application/vnd.oasis.opendocument.presentation",
+            "application/epub+zip",
+        ] {
+            if contains(head, mime_type.as_bytes()) {
+                return Shape::Foreign(mime_type);
+            }
+        }
+    }
+    Shape::Foreign("application/zip")
+}
+
+/// Old Office files; names of streams in their directory tell which. An encrypted .docx is one too.
+fn ole_shape(bytes: &[u8]) -> Shape {
+    let has = |name: &str| {
+        let name: Vec<u8> = name.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        contains(bytes, &name)
+    };
+    if has("EncryptedPackage") {
+        return Shape::Locked;
+    }
+    Shape::Foreign(if has("WordDocument") {
+        "application/msword"
+    } else if has("Workbook") || has("Book") {
+        "application/vnd.ms-excel"
+    } else if has("PowerPoint Document") {
+        "application/vnd.ms-powerpoint"
+    } else if has("__properties_version1.0") {
+        "application/vnd.ms-outlook"
+    } else {
+        "application/x-ole-storage"
+    })
+}
+
+fn contains(haystack: &[u8], needle: &[u8]) -> bool {
+    haystack
+        .windows(needle.len())
+        .any(|window| window == needle)
+}
+
+/// The row whose extractor this is; the hinted one if it fits.
+pub(super) fn row_of<'a>(
+    types: &'a FileTypes,
+    hints: &Hints,
+    extractor: &str,
+) -> Option<&'a FileType> {
+    hinted(types, hints)
+        .find(|row| row.extractor == extractor)
+        .or_else(|| types.iter().find(|row| row.extractor == extractor))
+}
+
+/// The row of a text, by its hints and then by how it starts.
+pub(super) fn text_row<'a>(
+    types: &'a FileTypes,
+    hints: &Hints,
+    text: &str,
+) -> Option<&'a FileType> {
+    let hinted = hinted(types, hints).find(|row| is_textual(&row.extractor));
+    let extractor = match hinted.map(|row| row.extractor.as_str()) {
+        Some("code") => "code",
+        Some(_) if starts_as_page(text) => "html",
+        Some("json") if !super::json::is_valid(text) => "text",
+        Some("text") | None => sniff(text),
+        Some(extractor) => extractor,
+    };
+    row_of(types, hints, extractor).or(hinted)
+}
+
+/// What to say of a file that is no text and nothing else that is known.
+pub(super) fn no_text(types: &FileTypes, hints: &Hints) -> ExtractError {
+    match hinted(types, hints).next() {
+        Some(row) => ExtractError::Corrupt {
+            reason: format!("it does not hold what a {} file does", row.display_name),
+        },
+        None => ExtractError::unsupported("application/octet-stream"),
+    }
+}
+
+/// The rows that the hints name, the more telling one first: `text/plain` is what browsers say of any text.
+fn hinted<'a>(types: &'a FileTypes, hints: &Hints) -> impl Iterator<Item = &'a FileType> {
+    let by_mime = types.by_mime(&hints.mime_type);
+    let by_name = types.by_extension(&hints.name);
+    let vague = by_mime.is_none_or(|row| row.extractor == "text");
+    let (first, second) = if vague {
+        (by_name, by_mime)
+    } else {
+        (by_mime, by_name)
+    };
+    first.into_iter().chain(second)
+}
+
+fn is_textual(extractor: &str) -> bool {
+    matches!(
+        extractor,
+        "markdown" | "text" | "html" | "csv" | "json" | "code"
+    )
+}
+
+/// The extractor for a text of which nothing else is known.
+fn sniff(text: &str) -> &'static str {
+    let start = text.trim_start();
+    if starts_as_page(start) || starts_with_tag(start) {
+        "html"
+    } else if start.starts_with(['{', '[']) && super::json::is_valid(text) {
+        "json"
+    } else {
+        "text"
+    }
+}
+
+/// Whether it starts as only an HTML page does.
+fn starts_as_page(text: &str) -> bool {
+    let mut start = text.trim_start();
+    while let Some(rest) = skip_prolog(start) {
+        start = rest.trim_start();
+    }
+    ["<!doctype html", "<html"]
+        .iter()
+        .any(|mark| has_prefix(start, mark))
+}
+
+/// What follows an XML declaration or a comment.
+fn skip_prolog(text: &str) -> Option<&str> {
+    let (open, close) = if text.starts_with("<?xml") {
+        ("<?xml", "?>")
+    } else {
+        ("<!--", "-->")
+    };
+    let rest = text.strip_prefix(open)?;
+    rest.find(close).map(|at| &rest[at + close.len()..])
+}
+
+fn starts_with_tag(text: &str) -> bool {
+    const TAGS: &[&str] = &[
+        "<head", "<body", "<title", "<meta", "<script", "<style", "<table", "<div", "<p>", "<h1",
+    ];
+    TAGS.iter().any(|tag| has_prefix(text, tag))
+}
+
+fn has_prefix(text: &str, prefix: &str) -> bool {
+    text.as_bytes()
+        .get(..prefix.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
+}

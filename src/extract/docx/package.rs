@@ -1,0 +1,190 @@
+//! The zip around a Word document: its parts, by name and by relationship.
+
+use std::{
+    collections::HashMap,
+    io::{Cursor, Read},
+};
+
+use zip::{ZipArchive, result::ZipError};
+
+use super::{
+    super::{
+        charset,
+        error::{ExtractError, Limit},
+    },
+    xml::{self, Node},
+};
+
+/// Most bytes that all parts together may unpack to; an 870-page handbook has 14 MB.
+const MAX_UNPACKED_BYTES: u64 = 256 << 20;
+
+/// An open package.
+pub(super) struct Package<'a> {
+    archive: ZipArchive<Cursor<&'a [u8]>>,
+    /// Where each part is, by its name in lower case: writers disagree on case, slashes and a leading slash.
+    places: HashMap<String, usize>,
+    left: u64,
+}
+
+/// A relationship of a part.
+pub(super) struct Relationship {
+    /// The last word of its type, such as `styles` or `header`.
+    pub(super) kind: String,
+    /// Name of the part.
+    pub(super) target: String,
+}
+
+impl<'a> Package<'a> {
+    pub(super) fn open(bytes: &'a [u8]) -> Result<Self, ExtractError> {
+        let archive = ZipArchive::new(Cursor::new(bytes))
+            .map_err(|_| ExtractError::corrupt("its zip archive cannot be opened"))?;
+        let mut places = HashMap::new();
+        for place in 0..archive.len() {
+            if let Some(Ok(name)) = archive.name_for_index(place) {
+                places.insert(normal(&name), place);
+            }
+        }
+        Ok(Self {
+            archive,
+            places,
+            left: MAX_UNPACKED_BYTES,
+        })
+    }
+
+    /// The text of a part, if there is such a part.
+    pub(super) fn part(&mut self, name: &str) -> Result<Option<String>, ExtractError> {
+        let Some(place) = self.places.get(&normal(name)) else {
+            return Ok(None);
+        };
+        let file = self
+            .archive
+            .by_index(*place)
+            .map_err(|error| refused(&error))?;
+        // What the archive says of the size is not believed.
+        let mut bytes = Vec::new();
+        file.take(self.left + 1)
+            .read_to_end(&mut bytes)
+            .map_err(|_| ExtractError::corrupt("a part of it cannot be unpacked"))?;
+        let Some(left) = self.left.checked_sub(bytes.len() as u64) else {
+            return Err(ExtractError::TooLarge {
+                limit: Limit::Unpacked(MAX_UNPACKED_BYTES),
+            });
+        };
+        self.left = left;
+        match String::from_utf8(bytes) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) => charset::decode(error.as_bytes(), None)
+                .map(Some)
+                .ok_or_else(|| ExtractError::corrupt("a part of it is no text")),
+        }
+    }
+
+    /// What a part refers to within the package.
+    pub(super) fn relationships(&mut self, of: &str) -> Result<Vec<Relationship>, ExtractError> {
+        let (folder, file) = of.rsplit_once('/').unwrap_or(("", of));
+        let Some(text) = self.part(&format!("{folder}/_rels/{file}.rels"))? else {
+            return Ok(Vec::new());
+        };
+        let mut found = Vec::new();
+        xml::walk(&text, |node| {
+            let Node::Start("Relationship", start) = node else {
+                return Ok(());
+            };
+            if let (Some(kind), Some(target)) = (
+                xml::attribute(start, "Type"),
+                xml::attribute(start, "Target"),
+            ) {
+                found.push(Relationship {
+                    kind: kind.rsplit('/').next().unwrap_or_default().to_owned(),
+                    target: resolve(folder, &target),
+                });
+            }
+            Ok(())
+        })?;
+        Ok(found)
+    }
+}
+
+/// The name of the part that `target` means in a file of `folder`.
+fn resolve(folder: &str, target: &str) -> String {
+    if target.starts_with(['/', '\\']) {
+        return target.to_owned();
+    }
+    let mut steps: Vec<&str> = folder.split('/').collect();
+    for step in target.split(['/', '\\']) {
+        match step {
+            ".." => {
+                steps.pop();
+            }
+            "." => {}
+            step => steps.push(step),
+        }
+    }
+    steps.join("/")
+}
+
+fn normal(name: &str) -> String {
+    name.replace('\\', "/")
+        .trim_start_matches('/')
+        .to_lowercase()
+}
+
+fn refused(error: &ZipError) -> ExtractError {
+    if matches!(
+        error,
+        ZipError::UnsupportedArchive(ZipError::PASSWORD_REQUIRED)
+    ) {
+        ExtractError::Encrypted
+    } else {
+        ExtractError::corrupt("a part of it cannot be unpacked")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use zip::{ZipWriter, write::SimpleFileOptions};
+
+    use super::*;
+
+    fn zip(name: &str, content: &[u8]) -> Vec<u8> {
+        let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+        zip.start_file(name, SimpleFileOptions::default())
+            .expect("a new part");
+        zip.write_all(content).expect("memory");
+        zip.finish().expect("memory").into_inner()
+    }
+
+    #[test]
+    fn a_bomb_is_not_unpacked_to_its_end() {
+        let bytes = zip("word/document.xml", &vec![b' '; 1 << 20]);
+        assert!(bytes.len() < 1 << 12);
+        let mut package = Package::open(&bytes).expect("a zip");
+        package.left = 1 << 19;
+        let error = package.part("word/document.xml").expect_err("too much");
+        assert!(matches!(error, ExtractError::TooLarge { .. }), "{error:?}");
+    }
+
+    #[test]
+    fn parts_are_found_however_their_names_are_written() {
+        let bytes = zip("Word\\Document.xml", b"text");
+        let mut package = Package::open(&bytes).expect("a zip");
+        let part = package.part("/word/document.xml").expect("readable");
+        assert_eq!(part.as_deref(), Some("text"));
+        assert_eq!(resolve("word", "../custom/a.xml"), "custom/a.xml");
+        assert_eq!(resolve("word", "/word/b.xml"), "/word/b.xml");
+    }
+
+    #[test]
+    fn parts_may_be_utf_16() {
+        let text = "\u{feff}<a>é</a>";
+        let bytes: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let bytes = zip("a.xml", &bytes);
+        let mut package = Package::open(&bytes).expect("a zip");
+        assert_eq!(
+            package.part("a.xml").expect("readable").as_deref(),
+            Some("<a>é</a>")
+        );
+    }
+}

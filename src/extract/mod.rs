@@ -1,0 +1,324 @@
+//! Bytes of a file to a [`Document`]: detection, then one extractor per format.
+//!
+//! Pure functions: no clock, no I/O, nothing remembered. The bytes are hostile: everything that this module does itself is
+//! bounded in memory and depth, while the PDF engine's endless loops and overflows are for the child process to catch.
+//!
+//! To add a format: a module with an `extract`, its arm below, its mark in `detect`, a row in `seed.sql`.
+
+mod blocks;
+mod charset;
+mod child;
+mod clean;
+mod code;
+mod csv;
+mod detect;
+mod docx;
+mod error;
+pub mod frames;
+mod html;
+mod json;
+mod markdown;
+mod pdf;
+pub mod sandbox;
+mod text;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::error::{ExtractError, Limit};
+use self::{blocks::Blocks, detect::Shape};
+use crate::{
+    document::{Document, Page},
+    file_type::{FileType, FileTypes},
+};
+
+const PDF: &str = "application/pdf";
+const DOCX: &str = "application/vnd.openxmlformats-officedocument.wordprocessingml.document";
+
+/// What is known about a file before its bytes are read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hints {
+    /// `files.original_name`; its extension may be wrong.
+    pub name: String,
+    /// `files.mime_type`; may be wrong, vague or empty.
+    pub mime_type: String,
+}
+
+/// Limits and types of an extraction.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Every row of `file_type_configs`, the disabled ones too: detection needs them.
+    pub types: Vec<FileType>,
+    /// Most text that may come out of a file.
+    pub max_text_bytes: u64,
+    /// Most pages that a file may have.
+    pub max_pages: u32,
+}
+
+/// Most text of one file: more than any book, and what the worker itself can hold of several files at once.
+const MAX_TEXT_BYTES: u64 = 64 << 20;
+/// Most pages of one file; page trees of millions of pages are attacks.
+const MAX_PAGES: u32 = 50_000;
+
+impl Settings {
+    /// The usual limits.
+    #[must_use]
+    pub fn new(types: &FileTypes) -> Self {
+        Self {
+            types: types.iter().cloned().collect(),
+            max_text_bytes: MAX_TEXT_BYTES,
+            max_pages: MAX_PAGES,
+        }
+    }
+}
+
+/// Reads a file's text.
+///
+/// The bytes decide what the file is; `hints` only choose between kinds of text.
+///
+/// # Errors
+///
+/// Every reason why a file yields no document; see [`ExtractError`].
+pub fn extract(bytes: &[u8], hints: &Hints, settings: &Settings) -> Result<Document, ExtractError> {
+    if bytes.is_empty() {
+        return Err(ExtractError::NoText);
+    }
+    let types = FileTypes::new(settings.types.clone());
+    let (row, pages) = match detect::shape(bytes) {
+        Shape::Foreign(mime_type) => return Err(ExtractError::unsupported(mime_type)),
+        Shape::Locked => return Err(ExtractError::Encrypted),
+        Shape::CutZip => return Err(ExtractError::corrupt("its end is missing")),
+        Shape::Pdf => {
+            let row = enabled(detect::row_of(&types, hints, "pdf"), PDF)?;
+            (row, pdf::extract(bytes, settings)?)
+        }
+        Shape::Docx => {
+            let row = enabled(detect::row_of(&types, hints, "docx"), DOCX)?;
+            (row, docx::extract(bytes, settings)?)
+        }
+        Shape::Text => read_text(bytes, hints, &types, settings)?,
+    };
+    if pages.iter().all(|page| page.blocks.is_empty()) {
+        return Err(ExtractError::NoText);
+    }
+    Ok(Document {
+        mime_type: row.mime_type.clone(),
+        pages,
+    })
+}
+
+/// Reads a file that is text or nothing.
+fn read_text<'a>(
+    bytes: &[u8],
+    hints: &Hints,
+    types: &'a FileTypes,
+    settings: &Settings,
+) -> Result<(&'a FileType, Vec<Page>), ExtractError> {
+    let label = charset::label_of(&hints.mime_type);
+    let text = charset::decode(bytes, label).ok_or_else(|| detect::no_text(types, hints))?;
+    let row = enabled(detect::text_row(types, hints, &text), "text/plain")?;
+    let mut blocks = Blocks::new(settings.max_text_bytes);
+    match row.extractor.as_str() {
+        "code" => code::extract(&text, &mut blocks)?,
+        "csv" => csv::extract(&text, &mut blocks)?,
+        "html" => html::extract(&text, &mut blocks)?,
+        "json" => json::extract(&text, &mut blocks)?,
+        "markdown" => markdown::extract(&text, &mut blocks)?,
+        _ => text::extract(&text, &mut blocks)?,
+    }
+    let page = Page {
+        number: None,
+        blocks: blocks.take(),
+    };
+    Ok((row, vec![page]))
+}
+
+/// The row, if there is one and it is not switched off.
+fn enabled<'a>(row: Option<&'a FileType>, mime_type: &str) -> Result<&'a FileType, ExtractError> {
+    let row = row.ok_or_else(|| ExtractError::unsupported(mime_type))?;
+    if row.enabled {
+        Ok(row)
+    } else {
+        Err(ExtractError::TypeDisabled {
+            display_name: row.display_name.clone(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::Code;
+
+    fn row(mime_type: &str, extension: &str, extractor: &str) -> FileType {
+        FileType {
+            mime_type: mime_type.to_owned(),
+            extensions: vec![extension.to_owned()],
+            display_name: extractor.to_owned(),
+            enabled: true,
+            max_file_size: 1 << 20,
+            extractor: extractor.to_owned(),
+            splitter: "prose".to_owned(),
+            chunk_size: 512,
+            chunk_overlap: 64,
+            options: serde_json::Value::Null,
+        }
+    }
+
+    fn settings() -> Settings {
+        let types = [
+            (PDF, "pdf", "pdf"),
+            (DOCX, "docx", "docx"),
+            ("text/plain", "txt", "text"),
+            ("text/markdown", "md", "markdown"),
+            ("text/html", "html", "html"),
+            ("text/csv", "csv", "csv"),
+            ("application/json", "json", "json"),
+            ("text/x-python", "py", "code"),
+            ("text/x-rust", "rs", "code"),
+        ];
+        Settings {
+            types: types
+                .iter()
+                .map(|(mime_type, extension, extractor)| row(mime_type, extension, extractor))
+                .collect(),
+            max_text_bytes: 1 << 20,
+            max_pages: 100,
+        }
+    }
+
+    fn read(bytes: &[u8], name: &str, mime_type: &str) -> Result<Document, ExtractError> {
+        let hints = Hints {
+            name: name.to_owned(),
+            mime_type: mime_type.to_owned(),
+        };
+        extract(bytes, &hints, &settings())
+    }
+
+    /// The type that a text is taken for.
+    fn type_of(text: &str, name: &str, mime_type: &str) -> String {
+        read(text.as_bytes(), name, mime_type)
+            .expect("readable")
+            .mime_type
+    }
+
+    #[test]
+    fn the_mime_type_decides_between_texts_unless_it_is_vague() {
+        assert_eq!(type_of("# a", "a.txt", "text/markdown"), "text/markdown");
+        assert_eq!(type_of("# a", "a.md", "text/plain"), "text/markdown");
+        assert_eq!(
+            type_of("# a", "a.PY", "application/octet-stream"),
+            "text/x-python"
+        );
+        assert_eq!(
+            type_of("fn a() {}", "a.rs", "text/x-rust; charset=utf-8"),
+            "text/x-rust"
+        );
+        assert_eq!(type_of("a", "a", ""), "text/plain");
+    }
+
+    #[test]
+    fn wrong_hints_fail_no_file() {
+        assert_eq!(
+            type_of("<!DOCTYPE html><p>a", "a.csv", "text/csv"),
+            "text/html"
+        );
+        assert_eq!(
+            type_of("<!-- x --><html><p>a", "a.pdf", "application/pdf"),
+            "text/html"
+        );
+        assert_eq!(type_of("just words", "a.docx", DOCX), "text/plain");
+        assert_eq!(
+            type_of("{broken", "a.json", "application/json"),
+            "text/plain"
+        );
+        assert_eq!(
+            type_of("{\"a\": 1}", "a", "application/octet-stream"),
+            "application/json"
+        );
+        assert_eq!(type_of("<p>a</p> in a string", "a.py", ""), "text/x-python");
+    }
+
+    #[test]
+    fn files_without_text_have_none() {
+        for bytes in [
+            &b""[..],
+            b" \n\t",
+            b"\xef\xbb\xbf",
+            b"<html><body></body></html>",
+        ] {
+            assert_eq!(read(bytes, "a.txt", ""), Err(ExtractError::NoText));
+        }
+    }
+
+    #[test]
+    fn foreign_formats_are_named() {
+        for (bytes, detected) in [
+            (&b"\x89PNG\r\n\x1a\n...."[..], "image/png"),
+            (b"\xff\xd8\xff\xe0JFIF", "image/jpeg"),
+            (b"{\\rtf1 text}", "application/rtf"),
+            (
+                b"PK\x05\x06\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
+                "application/zip",
+            ),
+            (
+                &[0, 159, 146, 150, 1, 2, 3, 200],
+                "application/octet-stream",
+            ),
+        ] {
+            let expected = ExtractError::unsupported(detected);
+            assert_eq!(read(bytes, "a", "text/wrong"), Err(expected), "{detected}");
+        }
+    }
+
+    #[test]
+    fn office_files_of_old_and_under_passwords_are_told_apart() {
+        let ole = |stream: &str| {
+            let name: Vec<u8> = stream.encode_utf16().flat_map(u16::to_le_bytes).collect();
+            [
+                b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1".as_slice(),
+                &[0; 64],
+                &name,
+            ]
+            .concat()
+        };
+        assert_eq!(
+            read(&ole("EncryptedPackage"), "a.docx", DOCX),
+            Err(ExtractError::Encrypted)
+        );
+        let old = read(&ole("WordDocument"), "a.docx", DOCX).expect_err("old Word");
+        assert_eq!(old, ExtractError::unsupported("application/msword"));
+    }
+
+    #[test]
+    fn binary_data_named_as_a_document_is_damaged() {
+        let error = read(&[0, 1, 2, 3, 255, 254, 0, 1], "a.pdf", PDF).expect_err("noise");
+        assert_eq!(error.code(), Code::Corrupt);
+        let error = read(b"%PDF-1.7\nnothing more", "a", "").expect_err("no PDF");
+        assert_eq!(error.code(), Code::Corrupt);
+    }
+
+    #[test]
+    fn a_type_that_is_switched_off_is_refused_by_what_the_bytes_show() {
+        let mut settings = settings();
+        for row in &mut settings.types {
+            row.enabled = row.extractor != "html";
+        }
+        let hints = Hints::default();
+        let refused = extract(b"<html><p>a", &hints, &settings).expect_err("switched off");
+        assert_eq!(refused.code(), Code::TypeDisabled);
+        assert!(extract(b"words", &hints, &settings).is_ok());
+    }
+
+    #[test]
+    fn text_beyond_the_limit_is_too_large() {
+        let mut settings = settings();
+        settings.max_text_bytes = 3;
+        let refused = extract(b"words", &Hints::default(), &settings).expect_err("too much");
+        assert_eq!(
+            refused,
+            ExtractError::TooLarge {
+                limit: Limit::Text(3)
+            }
+        );
+    }
+}

@@ -1,0 +1,254 @@
+//! The `unpdf` engine: its pages as ours, one at a time, so that no more than one is held in its own terms.
+
+use std::ops::ControlFlow;
+
+use unpdf::{
+    ErrorKind, ErrorMode, FieldValue, FormField, PageSelection, PageStreamOptions, ParseEvent,
+    PdfParser,
+    model::{self, OutlineItem, Paragraph, Table},
+};
+
+use crate::document::{BlockKind, Page};
+
+use super::{
+    super::{
+        Settings,
+        blocks::Blocks,
+        clean,
+        error::{ExtractError, Limit},
+    },
+    headings::Title,
+};
+
+/// A page with so much of it covered by images and next to no text is a picture of a page.
+const PICTURE_COVERAGE: f32 = 0.5;
+
+/// So many filled shapes on a page without text are letters drawn as shapes.
+const MIN_DRAWN_SHAPES: u32 = 50;
+
+/// What an engine makes of a file.
+#[derive(Debug, Default)]
+pub(super) struct Reading {
+    pub(super) pages: Vec<Page>,
+    /// The file's own table of contents, in order.
+    pub(super) outline: Vec<Title>,
+    /// By page: it is a picture.
+    pub(super) pictures: Vec<bool>,
+    /// Pages that the engine gave up on.
+    pub(super) failed_pages: u32,
+    /// Runs of text in fonts that do not say which letters they draw.
+    pub(super) unreadable_runs: usize,
+    /// Characters that stand for no letter.
+    pub(super) nonsense: usize,
+}
+
+/// Reads a file.
+pub(super) fn read(bytes: &[u8], settings: &Settings) -> Result<Reading, ExtractError> {
+    let refused = |error: unpdf::Error| refused(&error, bytes);
+    let parser = PdfParser::from_bytes(bytes).map_err(refused)?;
+    if parser.page_count() > settings.max_pages {
+        return Err(ExtractError::TooLarge {
+            limit: Limit::Pages(settings.max_pages),
+        });
+    }
+    let mut reader = Reader {
+        blocks: Blocks::new(settings.max_text_bytes),
+        answers: Vec::new(),
+        reading: Reading::default(),
+        error: None,
+    };
+    parser
+        .for_each_page(options(), |event| reader.event(event))
+        .map_err(refused)?;
+    reader.finish()
+}
+
+/// Why the engine refused a file.
+fn refused(error: &unpdf::Error, bytes: &[u8]) -> ExtractError {
+    let locked = matches!(
+        error.kind(),
+        ErrorKind::Encrypted | ErrorKind::InvalidPassword
+    );
+    // Some ways of encryption show as damage.
+    if locked || bytes.windows(8).any(|window| window == b"/Encrypt") {
+        ExtractError::Encrypted
+    } else {
+        ExtractError::corrupt("its PDF structure cannot be read")
+    }
+}
+
+/// Spelled out, since the engine's defaults start a pool of threads.
+fn options() -> PageStreamOptions {
+    PageStreamOptions {
+        error_mode: ErrorMode::Lenient,
+        extract_text: true,
+        extract_resources: false,
+        min_image_dimension: 0,
+        pages: PageSelection::All,
+        password: None,
+        parallel: false,
+        suppress_low_confidence_ocr: true,
+        window_size: 1,
+        emit_progress_every: u32::MAX,
+    }
+}
+
+struct Reader {
+    blocks: Blocks,
+    /// What was filled into the form; the engine does not say where.
+    answers: Vec<String>,
+    reading: Reading,
+    error: Option<ExtractError>,
+}
+
+impl Reader {
+    fn event(&mut self, event: ParseEvent) -> ControlFlow<()> {
+        match event {
+            ParseEvent::DocumentStart {
+                outline,
+                form_fields,
+                ..
+            } => {
+                self.reading.outline = outline
+                    .map(|outline| flatten(&outline.items))
+                    .unwrap_or_default();
+                self.answers = form_fields.iter().filter_map(answer).collect();
+            }
+            ParseEvent::PageParsed(page) => {
+                if let Err(error) = self.page(&page) {
+                    self.error = Some(error);
+                    return ControlFlow::Break(());
+                }
+            }
+            ParseEvent::PageFailed { .. } => self.reading.failed_pages += 1,
+            ParseEvent::Progress { .. } | ParseEvent::DocumentEnd { .. } => {}
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn page(&mut self, page: &model::Page) -> Result<(), ExtractError> {
+        for block in &page.elements {
+            match block {
+                model::Block::Paragraph(paragraph) => self.paragraph(paragraph)?,
+                model::Block::Table(table) => self.table(table)?,
+                model::Block::Code { content } => {
+                    self.weigh(content);
+                    self.blocks.layout(BlockKind::Code, content)?;
+                }
+                model::Block::Raw { content } => {
+                    self.weigh(content);
+                    self.blocks.prose(BlockKind::Paragraph, content)?;
+                }
+                model::Block::Image { .. }
+                | model::Block::HorizontalRule
+                | model::Block::PageBreak
+                | model::Block::SectionBreak => {}
+            }
+        }
+        self.reading.pages.push(Page {
+            number: Some(page.number),
+            blocks: self.blocks.take(),
+        });
+        self.reading.pictures.push(is_picture(page));
+        self.reading.unreadable_runs += page.suppressed_text_runs;
+        Ok(())
+    }
+
+    fn paragraph(&mut self, paragraph: &Paragraph) -> Result<(), ExtractError> {
+        let text = paragraph.plain_text();
+        self.weigh(&text);
+        match paragraph.heading_level() {
+            Some(level) => self.blocks.line(
+                BlockKind::Heading {
+                    level: level.clamp(1, 6),
+                },
+                &text,
+            ),
+            None if paragraph.is_list_item() => self.blocks.prose(BlockKind::ListItem, &text),
+            None => self.blocks.prose(BlockKind::Paragraph, &text),
+        }
+    }
+
+    fn table(&mut self, table: &Table) -> Result<(), ExtractError> {
+        if let Some(caption) = &table.caption {
+            self.blocks.prose(BlockKind::Caption, caption)?;
+        }
+        for (place, row) in table.rows.iter().enumerate() {
+            let cells: Vec<String> = row.cells.iter().map(model::TableCell::plain_text).collect();
+            for cell in &cells {
+                self.weigh(cell);
+            }
+            let header = row.is_header || place < usize::from(table.header_rows);
+            self.blocks.row(&cells, header)?;
+        }
+        Ok(())
+    }
+
+    /// Counts what stands for no letter.
+    fn weigh(&mut self, text: &str) {
+        if text.is_ascii() {
+            return;
+        }
+        let nonsense =
+            |c: &char| matches!(c, '\u{fffd}' | '\u{e000}'..='\u{f8ff}' | '\u{80}'..='\u{9f}');
+        self.reading.nonsense += text.chars().filter(nonsense).count();
+    }
+
+    fn finish(mut self) -> Result<Reading, ExtractError> {
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        for answer in self.answers {
+            self.blocks.prose(BlockKind::Paragraph, &answer)?;
+        }
+        if let Some(page) = self.reading.pages.last_mut() {
+            page.blocks.extend(self.blocks.take());
+        }
+        Ok(self.reading)
+    }
+}
+
+/// Whether a page shows only pictures: images, letters drawn as shapes, a scan whose hidden text is unreadable.
+fn is_picture(page: &model::Page) -> bool {
+    let text = page.text_op_count > 0;
+    page.ocr_text_suppressed
+        || page.image_coverage >= PICTURE_COVERAGE
+        || !text && (page.image_op_count > 0 || page.fill_op_count >= MIN_DRAWN_SHAPES)
+}
+
+/// What was filled into a field, behind the field's name if that is made of words.
+fn answer(field: &FormField) -> Option<String> {
+    let value = match field.value.as_ref()? {
+        FieldValue::Text(text) | FieldValue::Choice(text) => text.clone(),
+        FieldValue::Choices(choices) => choices.join(", "),
+        FieldValue::Boolean(_) => return None,
+    };
+    let name = clean::line(field.name.rsplit('.').next().unwrap_or_default());
+    let worded = name.len() > 2
+        && name
+            .chars()
+            .all(|c| c.is_alphabetic() || matches!(c, ' ' | '_' | '-'));
+    Some(if worded {
+        format!("{name}: {value}")
+    } else {
+        value
+    })
+}
+
+/// The titles of an outline in order, without following its nesting on the stack.
+fn flatten(items: &[OutlineItem]) -> Vec<Title> {
+    let mut titles = Vec::new();
+    let mut ahead: Vec<(&OutlineItem, u8)> = items.iter().rev().map(|item| (item, 1)).collect();
+    while let Some((item, level)) = ahead.pop() {
+        if let Some(page) = item.page {
+            titles.push(Title {
+                text: item.title.clone(),
+                page,
+                level,
+            });
+        }
+        let below = level.saturating_add(1).min(6);
+        ahead.extend(item.children.iter().rev().map(|child| (child, below)));
+    }
+    titles
+}
