@@ -2,6 +2,7 @@
 //!
 //! `ARCHITECTURE.md` has the picture; `ingest.rs` is the story of one file.
 
+pub mod chunk;
 pub mod document;
 pub mod extract;
 pub mod failure;

@@ -1,0 +1,328 @@
+//! Where the chunks begin and end.
+//!
+//! Each chunk takes the longest fit and then steps back to the best boundary in its last part. Boundaries are judged by
+//! the text's own token marks, which may be a token or two off at the edges of a chunk; the exact count decides, and a
+//! chunk that is too long after all is cut again with that much less room.
+
+use std::ops::Range;
+
+use unicode_segmentation::UnicodeSegmentation as _;
+
+use super::{
+    Settings, Splitter,
+    token::{Tokens, count_tokens},
+    written::{Break, Level, Written},
+};
+
+/// The most tokens that one character takes: a byte each.
+const CHARACTER_TOKENS: u32 = 4;
+
+/// Sections end a piece that is this full (one over it): many small ones share it, or a list of short questions would
+/// cost a vector each.
+const PROSE_SHARE: u32 = 5;
+const MARKDOWN_SHARE: u32 = 10;
+
+/// The end of a chapter is worth a smaller piece: text of two chapters has no heading that fits it.
+const LEAVING_SHARE: u32 = 20;
+
+/// A chunk to be.
+#[derive(Clone, Debug)]
+pub(super) struct Piece {
+    pub(super) span: Range<usize>,
+    /// The table's header that is put before it.
+    pub(super) header: Option<Range<usize>>,
+    pub(super) tokens: u32,
+}
+
+/// Cuts a text.
+pub(super) struct Cutter<'a> {
+    written: &'a Written,
+    text: &'a str,
+    tokens: Tokens<'a>,
+    max: u32,
+    overlap: u32,
+    /// A section ends its chunk once the chunk is this full (one over it).
+    close_share: u32,
+}
+
+impl<'a> Cutter<'a> {
+    pub(super) fn new(written: &'a Written, settings: &Settings) -> Self {
+        let max = settings.max_tokens.max(CHARACTER_TOKENS);
+        Self {
+            written,
+            text: &written.text,
+            tokens: Tokens::of(&written.text),
+            max,
+            overlap: settings.overlap_tokens.min(max / 2),
+            close_share: if settings.splitter == Splitter::Prose {
+                PROSE_SHARE
+            } else {
+                MARKDOWN_SHARE
+            },
+        }
+    }
+
+    /// All pieces, in order.
+    pub(super) fn pieces(&self) -> Vec<Piece> {
+        let mut pieces = Vec::new();
+        // `fresh` is where the text begins that no piece has yet; `start` lies before it where pieces overlap.
+        let mut fresh = self.skip_space(0);
+        let mut start = fresh;
+        while fresh < self.text.len() {
+            let piece = self
+                .piece(start, fresh)
+                .unwrap_or_else(|| self.smallest(fresh));
+            fresh = self.skip_space(piece.span.end);
+            start = self.overlap(&piece, fresh);
+            pieces.push(piece);
+        }
+        pieces
+    }
+
+    /// The piece from `start` that takes something of the fresh text, if any such piece fits.
+    fn piece(&self, start: usize, fresh: usize) -> Option<Piece> {
+        let (header, cost) = self.header(start);
+        let most = self.max - cost;
+        let mut room = most;
+        for round in 0_u32.. {
+            let Some(end) = self.end(start, fresh, room) else {
+                break;
+            };
+            let span = start..start + self.text[start..end].trim_end().len();
+            let tokens = self.tokens.count(&span);
+            if tokens <= most {
+                let tokens = tokens + cost;
+                return Some(Piece {
+                    span,
+                    header,
+                    tokens,
+                });
+            }
+            // The excess is a token or two; a text that defies all estimates takes few rounds all the same.
+            let haste = if round < 3 { 0 } else { room / 8 };
+            room = room.saturating_sub((tokens - most).max(haste));
+        }
+        (start < fresh).then(|| self.piece(fresh, fresh)).flatten()
+    }
+
+    /// The longest piece of whole user-perceived characters, or of one character's part where even that is too long.
+    fn smallest(&self, start: usize) -> Piece {
+        let window = &self.text[start..self.tokens.next_mark(start)];
+        let trimmed = |end: usize| start..start + window[..end].trim_end().len();
+        let fits = |end: &usize| self.tokens.count(&trimmed(*end)) <= self.max;
+        let whole = [window.len()];
+        let graphemes = window.grapheme_indices(true).map(|(at, _)| at);
+        let characters = window.char_indices().map(|(at, _)| at);
+        let end = graphemes
+            .chain(whole)
+            .skip(1)
+            .take_while(fits)
+            .last()
+            .or_else(|| characters.chain(whole).skip(1).take_while(fits).last())
+            .unwrap_or(window.len());
+        let span = trimmed(end);
+        Piece {
+            tokens: self.tokens.count(&span),
+            header: None,
+            span,
+        }
+    }
+
+    /// Where a piece should end that has room for about so many tokens.
+    fn end(&self, start: usize, fresh: usize, room: u32) -> Option<usize> {
+        let base = self.tokens.before(start);
+        let furthest = self.tokens.reach(base + room);
+        if furthest <= fresh || room == 0 {
+            return None;
+        }
+        if let Some(heading) = self.closing_heading(start, fresh, furthest, room) {
+            let rest_is_small = furthest >= self.text.len()
+                && self.tokens.before(self.text.len()) - self.tokens.before(heading)
+                    < room / LEAVING_SHARE;
+            return Some(if rest_is_small {
+                self.text.len()
+            } else {
+                heading
+            });
+        }
+        if furthest >= self.text.len() {
+            return Some(self.text.len());
+        }
+        let least = (base + room / 2).max(self.tokens.before(fresh) + room / 8);
+        let earliest = self.tokens.from(least).clamp(fresh + 1, furthest);
+        let latest = self.leaving_a_rest(furthest, room / 8).max(earliest);
+        Some(self.best(start, earliest, latest))
+    }
+
+    /// The first heading that finds the piece full enough to end before it; where it leaves the chapter in which the
+    /// piece starts, less is enough.
+    fn closing_heading(
+        &self,
+        start: usize,
+        fresh: usize,
+        furthest: usize,
+        room: u32,
+    ) -> Option<usize> {
+        let headings = &self.written.headings;
+        let first = headings.partition_point(|at| *at <= fresh);
+        let chapter = self.written.level_at(start);
+        let base = self.tokens.before(start);
+        (first..headings.len())
+            .map(|place| (headings[place], place))
+            .take_while(|(at, _)| *at <= furthest)
+            .find(|(at, place)| {
+                let leaves = chapter.is_some_and(|chapter| self.leaves(chapter, *place));
+                let share = if leaves {
+                    LEAVING_SHARE
+                } else {
+                    self.close_share
+                };
+                self.tokens.before(*at) >= base + room / share && !self.follows_a_heading(*at)
+            })
+            .map(|(at, _)| at)
+    }
+
+    /// Whether a chapter of this level, in which sections of it may lie, ends at this heading.
+    fn leaves(&self, chapter: u8, heading: usize) -> bool {
+        let level = self.written.level_of(heading);
+        let before = self.written.level_of(heading.saturating_sub(1));
+        level <= chapter && level < chapter.max(before)
+    }
+
+    /// Whether nothing lies between this heading and the one before it, to which it then belongs.
+    fn follows_a_heading(&self, at: usize) -> bool {
+        let found = self.written.breaks.binary_search_by_key(&at, |b| b.at);
+        found.is_ok_and(|place| self.written.breaks[place].level == Level::Clause)
+    }
+
+    /// A place at or before this one that leaves the section's last piece not too small.
+    fn leaving_a_rest(&self, furthest: usize, least: u32) -> usize {
+        let headings = &self.written.headings;
+        let next = headings.partition_point(|at| *at <= furthest);
+        let stop = headings.get(next).copied().unwrap_or(self.text.len());
+        let total = self.tokens.before(stop);
+        if total - self.tokens.before(furthest) < least {
+            self.tokens.reach(total.saturating_sub(least)).min(furthest)
+        } else {
+            furthest
+        }
+    }
+
+    /// The best place to cut in the range, the last of its kind.
+    fn best(&self, start: usize, earliest: usize, latest: usize) -> usize {
+        let breaks = self.breaks(earliest, latest + 1);
+        if let Some(found) = breaks.iter().max_by_key(|b| (b.level, b.at)) {
+            return found.at;
+        }
+        if self.text[latest..].starts_with(char::is_whitespace) {
+            return latest;
+        }
+        if let Some(space) = last_space(&self.text.as_bytes()[earliest..latest]) {
+            return earliest + space;
+        }
+        self.grapheme(start, earliest, latest)
+    }
+
+    fn breaks(&self, from: usize, to: usize) -> &[Break] {
+        let breaks = &self.written.breaks;
+        let first = breaks.partition_point(|b| b.at < from);
+        let after = breaks.partition_point(|b| b.at < to);
+        &breaks[first..after.max(first)]
+    }
+
+    /// The last end of a user-perceived character in the range; `latest`, an end of a character, where there is none.
+    fn grapheme(&self, start: usize, earliest: usize, latest: usize) -> usize {
+        let window = &self.text[start..self.tokens.next_mark(latest)];
+        window
+            .grapheme_indices(true)
+            .map(|(at, _)| start + at)
+            .take_while(|at| *at <= latest)
+            .last()
+            .filter(|at| *at >= earliest)
+            .unwrap_or(latest)
+    }
+
+    /// Where the piece after this one starts: at whole sentences that it repeats, or words where no sentence is short enough.
+    ///
+    /// Nothing is repeated across a heading or within a table, whose header is repeated instead.
+    fn overlap(&self, piece: &Piece, fresh: usize) -> usize {
+        let end = piece.span.end;
+        let headings = &self.written.headings;
+        let heading = headings.partition_point(|at| *at <= fresh).checked_sub(1);
+        let floor = heading
+            .map_or(0, |place| headings[place])
+            .max(piece.span.start + 1);
+        if self.overlap == 0 || floor >= end || self.in_table(fresh) {
+            return fresh;
+        }
+        let mut room = self.overlap;
+        while room > 0 {
+            let start = self.repeat_from(floor, end, room).min(fresh);
+            let tokens = self.tokens.count(&(start.min(end)..end));
+            if tokens <= self.overlap {
+                return start;
+            }
+            // As in `piece`: a little less room, and much less for a text that defies the estimate.
+            room = room.saturating_sub((tokens - self.overlap).max(room / 4));
+        }
+        fresh
+    }
+
+    /// The first start of a sentence, else of a word, from which about so many tokens lead up to `end`.
+    fn repeat_from(&self, floor: usize, end: usize, room: u32) -> usize {
+        let least = self.tokens.before(end).saturating_sub(room);
+        let from = self.tokens.from(least).max(floor);
+        let sentence = self
+            .breaks(from, end)
+            .iter()
+            .find(|b| b.level >= Level::Sentence)
+            .map(|b| b.at);
+        let start = sentence.or_else(|| {
+            let bytes = self.text.as_bytes().get(from..end)?;
+            first_space(bytes).map(|space| from + space)
+        });
+        self.skip_space(start.unwrap_or(end))
+    }
+
+    fn in_table(&self, at: usize) -> bool {
+        let tables = &self.written.tables;
+        let next = tables.partition_point(|table| table.end <= at);
+        tables
+            .get(next)
+            .is_some_and(|table| table.header.start < at)
+    }
+
+    /// The header to put before a piece that starts within a table, and its tokens; none if it would take much of the room.
+    fn header(&self, start: usize) -> (Option<Range<usize>>, u32) {
+        let tables = &self.written.tables;
+        let next = tables.partition_point(|table| table.end <= start);
+        let Some(table) = tables
+            .get(next)
+            .filter(|table| !table.header.is_empty() && table.header.end < start)
+        else {
+            return (None, 0);
+        };
+        if self.tokens.before(table.header.end) - self.tokens.before(table.header.start)
+            > self.max / 4
+        {
+            return (None, 0);
+        }
+        let cost = count_tokens(&format!("{}\n", &self.text[table.header.clone()]));
+        if cost > self.max / 3 || self.max - cost < CHARACTER_TOKENS {
+            return (None, 0);
+        }
+        (Some(table.header.clone()), cost)
+    }
+
+    fn skip_space(&self, at: usize) -> usize {
+        self.text.len() - self.text[at..].trim_start().len()
+    }
+}
+
+fn first_space(bytes: &[u8]) -> Option<usize> {
+    bytes.iter().position(u8::is_ascii_whitespace)
+}
+
+fn last_space(bytes: &[u8]) -> Option<usize> {
+    bytes.iter().rposition(u8::is_ascii_whitespace)
+}

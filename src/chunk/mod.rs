@@ -1,0 +1,132 @@
+//! Cuts a document into chunks that an embedding model takes: pure, and linear in the text whatever the text is.
+//!
+//! Every chunk's token count is that of the model's own tokenizer and at most the limit; chunks are in order and never
+//! blank; between two of them nothing but white space is lost. Cuts fall on the highest boundary that leaves a chunk
+//! well filled: heading, paragraph, row or item, sentence, clause, word, and a character only where there is no word.
+
+mod cut;
+mod sentence;
+mod token;
+mod written;
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use self::{
+    cut::{Cutter, Piece},
+    written::Written,
+};
+use crate::{
+    document::{Chunk, Document},
+    file_type::FileType,
+};
+
+pub use self::token::count_tokens;
+
+/// How a type of file is cut; `file_type_configs.splitter`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Splitter {
+    /// Headings may be guesses of the extractor: a section ends a chunk that is a fifth full.
+    Prose,
+    /// Headings are the author's: a section ends a chunk that is a tenth full.
+    Markdown,
+    /// As Markdown; rows are the matter.
+    Table,
+    /// Program text, written without fences.
+    Code,
+}
+
+impl Splitter {
+    /// The splitter of this name, if there is one.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "prose" => Some(Self::Prose),
+            "markdown" => Some(Self::Markdown),
+            "table" => Some(Self::Table),
+            "code" => Some(Self::Code),
+            _ => None,
+        }
+    }
+}
+
+/// How to cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Where the document's structure is to be trusted.
+    pub splitter: Splitter,
+    /// Most tokens in a chunk; less than 4, the most that one character takes, counts as 4.
+    pub max_tokens: u32,
+    /// Most tokens that a chunk repeats of the one before it; more than half of `max_tokens` counts as half.
+    pub overlap_tokens: u32,
+}
+
+impl Settings {
+    /// Those of a type of file; a splitter that this version does not know cuts as prose.
+    #[must_use]
+    pub fn of(file_type: &FileType) -> Self {
+        Self {
+            splitter: Splitter::parse(&file_type.splitter).unwrap_or(Splitter::Prose),
+            max_tokens: file_type.chunk_size.unsigned_abs(),
+            overlap_tokens: file_type.chunk_overlap.unsigned_abs(),
+        }
+    }
+}
+
+/// What becomes of a document.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Chunked {
+    /// The whole text as Markdown-like lines; `files.extracted_text`.
+    pub text: String,
+    /// In order; none if the document is blank.
+    pub chunks: Vec<Chunk>,
+}
+
+/// Writes the document as text and cuts that.
+///
+/// # Panics
+///
+/// If the text is 4 GiB or longer, which no extraction's limits let through.
+#[must_use]
+pub fn chunk(document: &Document, settings: &Settings) -> Chunked {
+    let written = Written::from(document, settings.splitter);
+    let pieces = Cutter::new(&written, settings).pieces();
+    let chunks = (0..)
+        .zip(pieces)
+        .map(|(index, piece)| finish(&written, index, piece))
+        .collect();
+    Chunked {
+        text: written.text,
+        chunks,
+    }
+}
+
+/// The document as text, as [`chunk()`] writes it; for whoever needs no tokens, whose tables take longer to load.
+#[must_use]
+pub fn text(document: &Document, settings: &Settings) -> String {
+    Written::from(document, settings.splitter).text
+}
+
+fn finish(written: &Written, index: u32, piece: Piece) -> Chunk {
+    let slice = &written.text[piece.span.clone()];
+    let text: Arc<str> = match piece.header {
+        Some(header) => format!("{}\n{slice}", &written.text[header]).into(),
+        None => slice.into(),
+    };
+    Chunk {
+        index,
+        page: written.page_at(piece.span.start),
+        last_page: written.page_at(piece.span.end - 1),
+        heading: written.heading_of(&piece.span),
+        tokens: piece.tokens,
+        span: piece.span,
+        sha256: Sha256::digest(text.as_bytes()).into(),
+        text,
+    }
+}
+
+#[cfg(test)]
+mod tests;
