@@ -7,4 +7,5 @@ pub mod document;
 pub mod extract;
 pub mod failure;
 pub mod file_type;
+pub mod objects;
 pub mod spawner;
