@@ -3,6 +3,7 @@
 //! `ARCHITECTURE.md` has the picture; `ingest.rs` is the story of one file.
 
 pub mod chunk;
+pub mod db;
 pub mod document;
 pub mod extract;
 pub mod failure;

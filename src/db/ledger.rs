@@ -1,0 +1,243 @@
+//! The bill: what was sent to the provider, what it charged and to whom, and the vectors that are paid for.
+//!
+//! A request is recorded before it is sent and settled with its bill and its vectors in one transaction, so that
+//! settled ≤ the provider's bill ≤ settled + uncertain, whatever dies and whenever.
+
+use std::{collections::HashMap, time::Duration};
+
+use pgvector::Vector;
+use sqlx::{PgConnection, query, query_file};
+use uuid::Uuid;
+
+use super::{DbError, Unnamed};
+use crate::document::{FileId, Model, UserId};
+
+/// `provider` in `usage_logs`: whose interface is spoken.
+const PROVIDER: &str = "openai";
+
+/// A request as it is about to be sent.
+#[derive(Clone, Debug)]
+pub struct Outgoing<'a> {
+    /// Whose vectors it asks for.
+    pub model: &'a Model,
+    /// How many texts.
+    pub inputs: usize,
+    /// Their tokens by our count.
+    pub tokens: u32,
+}
+
+/// The answer to a recorded request.
+#[derive(Clone, Debug)]
+pub struct Settlement {
+    /// What [`record`] returned.
+    pub request: Uuid,
+    /// Tokens by the provider's count.
+    pub billed: u32,
+    /// US dollars per million tokens.
+    pub price_per_mtok: f64,
+    /// The billed tokens, divided without remainder.
+    pub shares: Vec<Share>,
+    /// Whose text each vector belongs to; empty if the answer had no usable vectors.
+    pub owners: Vec<Owner>,
+    /// As many as owners.
+    pub vectors: Vec<Vector>,
+}
+
+/// A part of a bill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Who pays.
+    pub user: UserId,
+    /// What for; a query is for no file.
+    pub file: Option<FileId>,
+    /// How much.
+    pub tokens: u32,
+}
+
+/// To whom a vector belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// The tenant.
+    pub user: UserId,
+    /// The file that asked for it; the vector of a query is not kept.
+    pub file: Option<FileId>,
+    /// SHA-256 of the embedded text.
+    pub sha256: [u8; 32],
+}
+
+/// The day's bill.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Spent {
+    /// US dollars since midnight, UTC.
+    pub usd: f64,
+    /// Until the next midnight.
+    pub day_left: Duration,
+}
+
+/// What a user may still spend this month.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Allowance {
+    /// Tokens left of the quota; `None` without a quota. Negative once it is overdrawn.
+    pub tokens: Option<i64>,
+    /// US dollars left of the quota; `None` without a quota. Negative once it is overdrawn.
+    pub usd: Option<f64>,
+}
+
+/// Notes that a request is about to be sent: until it is settled or refused it may or may not be billed.
+///
+/// # Errors
+///
+/// If the database is not available or refuses.
+pub async fn record(tx: &mut PgConnection, outgoing: &Outgoing<'_>) -> Result<Uuid, DbError> {
+    let row = query!(
+        "insert into orion_ingest.embedding_requests (provider, model, dimensions, inputs, tokens)
+         values ($1, $2, $3, $4, $5)
+         returning id",
+        PROVIDER,
+        outgoing.model.name,
+        dimensions(outgoing.model),
+        i32::try_from(outgoing.inputs).unwrap_or(i32::MAX),
+        i32::try_from(outgoing.tokens).unwrap_or(i32::MAX),
+    )
+    .fetch_one(Unnamed(tx))
+    .await?;
+    Ok(row.id)
+}
+
+/// Notes that the provider refused a request, or never got it: it is not billed.
+///
+/// # Errors
+///
+/// If the database is not available or refuses.
+pub async fn refuse(tx: &mut PgConnection, request: Uuid) -> Result<(), DbError> {
+    query!(
+        "update orion_ingest.embedding_requests
+         set state = 'refused', settled_at = now()
+         where id = $1 and state = 'uncertain'",
+        request,
+    )
+    .execute(Unnamed(tx))
+    .await?;
+    Ok(())
+}
+
+/// Books an answer: the request, the bill by user and file, the users' totals and the vectors. Safe to repeat.
+///
+/// # Errors
+///
+/// If the database is not available or refuses.
+pub async fn settle(tx: &mut PgConnection, settlement: &Settlement) -> Result<(), DbError> {
+    let shares = &settlement.shares;
+    let owners = &settlement.owners;
+    let users = shares.iter().map(|share| share.user.0).collect::<Vec<_>>();
+    let files = shares
+        .iter()
+        .map(|share| share.file.map(|file| file.0))
+        .collect::<Vec<_>>();
+    let tokens = shares
+        .iter()
+        .map(|share| i64::from(share.tokens))
+        .collect::<Vec<_>>();
+    let owner_users = owners.iter().map(|owner| owner.user.0).collect::<Vec<_>>();
+    let owner_files = owners
+        .iter()
+        .map(|owner| owner.file.map(|file| file.0))
+        .collect::<Vec<_>>();
+    let hashes = owners
+        .iter()
+        .map(|owner| owner.sha256.to_vec())
+        .collect::<Vec<_>>();
+    query_file!(
+        "src/db/sql/settle_request.sql",
+        settlement.request,
+        i32::try_from(settlement.billed).unwrap_or(i32::MAX),
+        settlement.price_per_mtok,
+        &users,
+        &files as &[Option<Uuid>],
+        &tokens,
+        &owner_users,
+        &owner_files as &[Option<Uuid>],
+        &hashes,
+        &settlement.vectors as _,
+    )
+    .execute(Unnamed(tx))
+    .await?;
+    Ok(())
+}
+
+/// Vectors that this user has already paid for, by the hash of their text.
+///
+/// # Errors
+///
+/// If the database is not available or refuses.
+pub async fn recall(
+    tx: &mut PgConnection,
+    user: UserId,
+    model: &Model,
+    hashes: &[[u8; 32]],
+) -> Result<HashMap<[u8; 32], Vec<f32>>, DbError> {
+    let hashes = hashes.iter().map(|hash| hash.to_vec()).collect::<Vec<_>>();
+    let rows = query_file!(
+        "src/db/sql/recall_vectors.sql",
+        user.0,
+        model.name,
+        dimensions(model),
+        &hashes,
+    )
+    .fetch_all(Unnamed(tx))
+    .await?;
+    let known = rows.into_iter().filter_map(|row| {
+        let hash = <[u8; 32]>::try_from(row.sha256).ok()?;
+        Some((hash, row.vector.into()))
+    });
+    Ok(known.collect())
+}
+
+/// Drops a file's stashed vectors; its chunks hold them now.
+///
+/// # Errors
+///
+/// If the database is not available or refuses.
+pub async fn forget_stash(tx: &mut PgConnection, file: FileId) -> Result<(), DbError> {
+    query!(
+        "delete from orion_ingest.stashed_vectors where file_id = $1",
+        file.0
+    )
+    .execute(Unnamed(tx))
+    .await?;
+    Ok(())
+}
+
+/// The day's bill so far, requests in flight included.
+///
+/// # Errors
+///
+/// If the database is not available or refuses.
+pub async fn spent_today(tx: &mut PgConnection, price_per_mtok: f64) -> Result<Spent, DbError> {
+    let row = query_file!("src/db/sql/spent_today.sql", price_per_mtok)
+        .fetch_one(Unnamed(tx))
+        .await?;
+    Ok(Spent {
+        usd: row.usd,
+        day_left: Duration::try_from_secs_f64(row.seconds_left).unwrap_or_default(),
+    })
+}
+
+/// What is left of a user's own quota.
+///
+/// # Errors
+///
+/// If the database is not available or refuses.
+pub async fn allowance(tx: &mut PgConnection, user: UserId) -> Result<Allowance, DbError> {
+    let row = query_file!("src/db/sql/allowance.sql", user.0)
+        .fetch_optional(Unnamed(tx))
+        .await?;
+    Ok(row.map_or_else(Allowance::default, |row| Allowance {
+        tokens: row.tokens,
+        usd: row.cost_usd,
+    }))
+}
+
+fn dimensions(model: &Model) -> i32 {
+    i32::try_from(model.dimensions).unwrap_or(i32::MAX)
+}

@@ -1,0 +1,367 @@
+//! Postgres: the only home of SQL.
+//!
+//! Every statement runs in an explicit transaction and as an unnamed statement, so that it is right behind any
+//! transaction pooler. The functions of this module's children take a transaction's connection, wrap it in
+//! [`Unnamed`], and leave the commit to their caller.
+
+mod chunks;
+mod file_types;
+mod files;
+mod leases;
+pub mod ledger;
+mod listen;
+pub mod migrate;
+mod search;
+
+use std::{
+    io,
+    str::FromStr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use futures_util::{future::BoxFuture, stream::BoxStream};
+use pgvector::Vector;
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::{
+    Connection, Database, Either, Execute, Executor, PgConnection, PgPool, Postgres, SqlStr,
+    Transaction,
+    error::{BoxDynError, DatabaseError},
+    postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgQueryResult, PgRow, PgTypeInfo},
+};
+
+pub use chunks::Ingested;
+pub use files::{Failed, FileState, NewFile, Status, add_user, delete_files};
+pub use leases::{Backlog, Scope};
+pub use listen::Listener;
+pub use search::Hit;
+use time::OffsetDateTime;
+
+use crate::failure::Verdict;
+
+/// How long the owner's connection may take.
+const ADMIN_WITHIN: Duration = Duration::from_secs(10);
+
+/// Longest wait for an answer on which the worker's loop depends.
+const ANSWER_WITHIN: Duration = Duration::from_secs(15);
+
+/// How to reach a database.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `postgres://…`, direct or of a transaction pooler.
+    pub url: SecretString,
+    /// Connections that this process holds at most.
+    pub max_connections: u32,
+    /// How long a caller waits for one of them.
+    pub acquire_within: Duration,
+}
+
+/// A pool of connections.
+#[derive(Clone, Debug)]
+pub struct Db {
+    pool: PgPool,
+    /// The earliest turn of any tenant and when it was read; claims start there.
+    floor: Arc<Mutex<Option<(OffsetDateTime, Instant)>>>,
+}
+
+/// Why the database did not do as asked.
+#[derive(Debug, thiserror::Error)]
+pub enum DbError {
+    /// It cannot be reached, is going down, has no connection to spare, or broke a deadlock: try again.
+    #[error("the database is not available")]
+    Unavailable(#[source] sqlx::Error),
+    /// Its URL is not one.
+    #[error("the database's URL cannot be used")]
+    Url(#[source] sqlx::Error),
+    /// It refuses the user, the password or the name of the database.
+    #[error(
+        "the database does not let us in; check the user, the password and the database's name in its URL"
+    )]
+    Denied(#[source] sqlx::Error),
+    /// The migrations were not applied, or only older ones.
+    #[error("the database is not ready; run `orion-ingest migrate --seed`")]
+    NotMigrated(#[source] sqlx::Error),
+    /// The lease is somebody else's now; nothing was written.
+    #[error("the lease is no longer ours")]
+    LeaseLost,
+    /// The vectors are of a model that is not the active one any more; nothing was written.
+    #[error("the active embedding model changed meanwhile")]
+    ModelChanged,
+    /// It refused a statement.
+    #[error("the database refused a statement")]
+    Refused(#[source] sqlx::Error),
+}
+
+impl DbError {
+    /// What becomes of the file that was worked on.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        match self {
+            Self::Unavailable(_) | Self::Url(_) | Self::Denied(_) | Self::NotMigrated(_) => {
+                Verdict::Wait {
+                    code: None,
+                    after: None,
+                }
+            }
+            Self::ModelChanged => Verdict::Wait {
+                code: None,
+                after: Some(Duration::from_secs(1)),
+            },
+            Self::LeaseLost => Verdict::Abandon,
+            Self::Refused(_) => Verdict::Retry { code: None },
+        }
+    }
+}
+
+impl From<sqlx::Error> for DbError {
+    fn from(error: sqlx::Error) -> Self {
+        let code = error.as_database_error().and_then(DatabaseError::code);
+        if let Some(code) = code {
+            let class = code.get(..2).unwrap_or_default();
+            // https://www.postgresql.org/docs/current/errcodes-appendix.html
+            let kind = match (class, &*code) {
+                // Connection, deadlock, resources, locks, shutdown, system, a pooler's own errors, and a server that
+                // became read-only: they pass by themselves.
+                ("08" | "40" | "53" | "55" | "57" | "58" | "XX", _) | (_, "25006") => {
+                    Self::Unavailable
+                }
+                // Credentials, and no such database.
+                ("28", _) | (_, "3D000") => Self::Denied,
+                // No such schema, table, column, function or type.
+                (_, "3F000" | "42P01" | "42703" | "42883" | "42704") => Self::NotMigrated,
+                _ => Self::Refused,
+            };
+            drop(code);
+            return kind(error);
+        }
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "the others are refusals, or mistakes of ours"
+        )]
+        match error {
+            sqlx::Error::Configuration(_) => Self::Url(error),
+            sqlx::Error::TypeNotFound { .. } => Self::NotMigrated(error),
+            sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed
+            | sqlx::Error::BeginFailed => Self::Unavailable(error),
+            _ => Self::Refused(error),
+        }
+    }
+}
+
+impl Db {
+    /// Makes sure that the database lets us in, and opens the pool.
+    ///
+    /// # Errors
+    ///
+    /// If the URL is none, or the database cannot be reached or refuses the credentials.
+    pub async fn connect(settings: &Settings) -> Result<Self, DbError> {
+        let options = options(&settings.url)?
+            // A pooler refuses start-up parameters, and named statements do not outlive a transaction behind it.
+            .extra_float_digits(None)
+            .statement_cache_capacity(0);
+        // Outside the pool, which would try a refused connection again until `acquire_within` is over, and hide why.
+        open(&options, settings.acquire_within)
+            .await?
+            .close()
+            .await?;
+        let pool = PgPoolOptions::new()
+            .max_connections(settings.max_connections)
+            .acquire_timeout(settings.acquire_within)
+            .after_connect(|connection, _| Box::pin(learn_types(connection)))
+            .connect_lazy_with(options);
+        Ok(Self {
+            pool,
+            floor: Arc::default(),
+        })
+    }
+
+    /// Closes every connection, and waits for those in use.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// Starts a transaction; dropping it rolls it back.
+    ///
+    /// # Errors
+    ///
+    /// [`DbError::Unavailable`], whatever it was: no statement of ours has been refused yet.
+    pub async fn begin(&self) -> Result<Transaction<'static, Postgres>, DbError> {
+        self.pool.begin().await.map_err(DbError::Unavailable)
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    ///
+    /// [`DbError::Unavailable`] when it does not.
+    pub async fn ping(&self) -> Result<(), DbError> {
+        let mut tx = self.begin().await?;
+        sqlx::query_scalar!("select 1")
+            .fetch_one(Unnamed(&mut tx))
+            .await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Whether the connection's role may do more than the worker needs.
+    ///
+    /// # Errors
+    ///
+    /// [`DbError::Unavailable`] when the database does not answer.
+    pub async fn is_powerful(&self) -> Result<bool, DbError> {
+        let mut tx = self.begin().await?;
+        let powerful = sqlx::query_scalar!(
+            r#"select rolsuper or rolbypassrls or rolcreaterole as "powerful!" from pg_roles where rolname = current_user"#
+        )
+        .fetch_one(Unnamed(&mut tx))
+        .await?;
+        tx.commit().await?;
+        Ok(powerful)
+    }
+
+    fn lock_floor(&self) -> MutexGuard<'_, Option<(OffsetDateTime, Instant)>> {
+        self.floor.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Makes a new connection look pgvector's types up, by names that it binds.
+///
+/// A connection that meets an unknown type in an *answer* asks for it between parsing and binding, which loses the
+/// unnamed statement. A database without pgvector yet is for the first query to complain about.
+async fn learn_types(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let mut tx = connection.begin().await?;
+    let learned = sqlx::query_scalar!(
+        r#"select $1::vector is null and $2::vector[] is null as "nothing!""#,
+        None::<Vector> as Option<Vector>,
+        None::<Vec<Vector>> as Option<Vec<Vector>>,
+    )
+    .fetch_one(Unnamed(&mut tx))
+    .await;
+    match learned {
+        Ok(_) | Err(sqlx::Error::TypeNotFound { .. }) => tx.rollback().await,
+        Err(error) => Err(error),
+    }
+}
+
+/// Bounds a statement whose answer may never come: a server that went without a word looks like a slow one.
+///
+/// # Errors
+///
+/// [`DbError::Unavailable`] when the time is up, and those of `work`.
+pub async fn answered<T>(work: impl Future<Output = Result<T, DbError>>) -> Result<T, DbError> {
+    tokio::time::timeout(ANSWER_WITHIN, work)
+        .await
+        .unwrap_or_else(|_| {
+            Err(DbError::Unavailable(
+                io::Error::from(io::ErrorKind::TimedOut).into(),
+            ))
+        })
+}
+
+/// As `make_interval(secs => …)` takes it.
+fn seconds(duration: Duration) -> f64 {
+    duration.as_secs_f64()
+}
+
+/// One direct connection as the owner, for `migrate`.
+///
+/// # Errors
+///
+/// [`DbError::Unavailable`] when it cannot be reached.
+pub async fn connect_admin(url: &SecretString) -> Result<PgConnection, DbError> {
+    open(&options(url)?, ADMIN_WITHIN).await
+}
+
+fn options(url: &SecretString) -> Result<PgConnectOptions, DbError> {
+    Ok(PgConnectOptions::from_str(url.expose_secret())?.application_name("orion-ingest"))
+}
+
+/// A connection that does not wait for ever on a host that swallows packets.
+async fn open(options: &PgConnectOptions, within: Duration) -> Result<PgConnection, DbError> {
+    match tokio::time::timeout(within, PgConnection::connect_with(options)).await {
+        Ok(connection) => Ok(connection?),
+        Err(_) => Err(DbError::Unavailable(sqlx::Error::Io(std::io::Error::new(
+            std::io::ErrorKind::TimedOut,
+            format!("no answer within {within:?}"),
+        )))),
+    }
+}
+
+/// A transaction's connection that leaves no named statement behind, whatever is run on it.
+///
+/// `query!` with result columns cannot be told `.persistent(false)`, hence this wrapper. Use it inside a transaction
+/// only: the pooler may give the two halves of an unnamed statement to different servers otherwise.
+#[derive(Debug)]
+pub struct Unnamed<'c>(pub &'c mut PgConnection);
+
+impl<'c> Executor<'c> for Unnamed<'c> {
+    type Database = Postgres;
+
+    fn fetch_many<'e, 'q: 'e, E>(
+        self,
+        query: E,
+    ) -> BoxStream<'e, Result<Either<PgQueryResult, PgRow>, sqlx::Error>>
+    where
+        'c: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        self.0.fetch_many(Once(query))
+    }
+
+    fn fetch_optional<'e, 'q: 'e, E>(
+        self,
+        query: E,
+    ) -> BoxFuture<'e, Result<Option<PgRow>, sqlx::Error>>
+    where
+        'c: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        self.0.fetch_optional(Once(query))
+    }
+
+    fn prepare_with<'e>(
+        self,
+        sql: SqlStr,
+        parameters: &'e [PgTypeInfo],
+    ) -> BoxFuture<'e, Result<<Postgres as Database>::Statement, sqlx::Error>>
+    where
+        'c: 'e,
+    {
+        self.0.prepare_with(sql, parameters)
+    }
+
+    fn describe<'e>(
+        self,
+        sql: SqlStr,
+    ) -> BoxFuture<'e, Result<sqlx::Describe<Postgres>, sqlx::Error>>
+    where
+        'c: 'e,
+    {
+        self.0.describe(sql)
+    }
+}
+
+/// A query that is parsed for one run and never cached.
+struct Once<E>(E);
+
+impl<'q, E: Execute<'q, Postgres>> Execute<'q, Postgres> for Once<E> {
+    fn sql(self) -> SqlStr {
+        self.0.sql()
+    }
+
+    fn statement(&self) -> Option<&<Postgres as Database>::Statement> {
+        self.0.statement()
+    }
+
+    fn take_arguments(&mut self) -> Result<Option<PgArguments>, BoxDynError> {
+        self.0.take_arguments()
+    }
+
+    fn persistent(&self) -> bool {
+        false
+    }
+}
