@@ -5,6 +5,8 @@
 pub mod chunk;
 pub mod db;
 pub mod document;
+pub mod embed;
+pub mod embedding;
 pub mod extract;
 pub mod failure;
 pub mod file_type;

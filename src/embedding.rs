@@ -1,0 +1,351 @@
+//! From pieces of text to booked vectors: the actor that joins batcher, limiter, client and ledger.
+//!
+//! Files hand their pieces to an [`Embedder`]; one [`Pump`] packs the pieces of all files into requests and scatters
+//! the vectors back. `request.rs` is the story of one request and the only owner of HTTP retries,
+//! `books.rs` what it costs. Every answer is
+//! booked and its vectors stashed as it arrives, also when the file that asked for it is gone.
+
+mod books;
+mod pump;
+mod request;
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+pub use self::pump::Pump;
+use self::{pump::Order, request::Desk};
+use crate::{
+    db::{Db, DbError},
+    document::{FileId, Model, UserId},
+    embed::{EmbedError, batcher, limiter, openai},
+    failure::{Code, Verdict},
+};
+
+/// How to embed.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Whom to ask, for which vectors.
+    pub provider: openai::Settings,
+    /// The provider's limits.
+    pub limits: limiter::Limits,
+    /// How large requests may be.
+    pub batch: batcher::Limits,
+    /// Requests in flight at most.
+    pub max_concurrency: usize,
+    /// US dollars per million tokens.
+    pub price_per_mtok: f64,
+    /// US dollars that a UTC day may cost.
+    pub daily_limit_usd: Option<f64>,
+    /// How long a request that is not full waits for more, while files are expected.
+    pub linger: Duration,
+    /// The first pause between two tries; later ones double.
+    pub retry_after: Duration,
+}
+
+/// How long a request that is not full waits for more. Short beside the provider's latency.
+pub const LINGER: Duration = Duration::from_millis(50);
+
+/// The first pause between two tries of a request.
+pub const RETRY_AFTER: Duration = Duration::from_millis(500);
+
+/// The texts of a file.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// The file that they are of; a query has none.
+    pub file: Option<FileId>,
+    /// Who pays.
+    pub user: UserId,
+    /// What to embed.
+    pub pieces: Vec<Piece>,
+}
+
+/// A text to embed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// What is embedded; never blank.
+    pub text: Arc<str>,
+    /// Its tokens by the model's tokenizer.
+    pub tokens: u32,
+    /// SHA-256 of the text.
+    pub sha256: [u8; 32],
+}
+
+/// Why a file's texts have no vectors.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum EmbeddingError {
+    /// The provider gave none.
+    #[error(transparent)]
+    Provider(#[from] EmbedError),
+    /// The database did not let us record, book or recall.
+    #[error("the ledger of embeddings failed")]
+    Ledger(#[source] Arc<DbError>),
+    /// `DAILY_SPEND_LIMIT_USD` is reached.
+    #[error("the day's spend limit is reached")]
+    SpendLimit {
+        /// Until midnight, UTC.
+        after: Duration,
+    },
+    /// `user_profiles.monthly_token_quota` or `monthly_cost_quota_usd` does not allow this file.
+    #[error("the user's monthly quota does not allow {tokens} more tokens")]
+    UserQuota {
+        /// What the file needs.
+        tokens: u64,
+    },
+    /// Another file that has a text in common with this one was turned away; this one may pass alone.
+    #[error("a file with a text in common was turned away")]
+    Shared,
+    /// The worker shuts down; nothing was sent for this file that is not booked.
+    #[error("the worker is stopping")]
+    Stopped,
+}
+
+impl From<DbError> for EmbeddingError {
+    fn from(error: DbError) -> Self {
+        Self::Ledger(Arc::new(error))
+    }
+}
+
+impl EmbeddingError {
+    /// What becomes of the file.
+    ///
+    /// A user's spent quota fails the file: waiting for the next month would keep `--drain` from ending, and the user
+    /// can ask again by setting the file back to `pending`.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        let wait = |code, after| Verdict::Wait { code, after };
+        match self {
+            Self::Provider(error) => error.verdict(),
+            Self::Ledger(error) => error.verdict(),
+            Self::SpendLimit { after } => wait(Some(Code::QuotaExceeded), Some(*after)),
+            Self::UserQuota { .. } => Verdict::Reject {
+                code: Code::QuotaExceeded,
+            },
+            Self::Shared | Self::Stopped => wait(None, None),
+        }
+    }
+
+    /// What the file's owner may read.
+    #[must_use]
+    pub fn public_message(&self) -> &'static str {
+        match self {
+            Self::Provider(error) => error.public_message(),
+            Self::Ledger(_) => "the database is not available; the file will be tried again",
+            Self::SpendLimit { .. } => {
+                "the day's budget for embedding is used up; the file will be tried again tomorrow"
+            }
+            Self::UserQuota { .. } => "your monthly quota does not allow this file",
+            Self::Shared => {
+                "another file with the same text was turned away; this one will be tried again"
+            }
+            Self::Stopped => "the worker was stopped; the file will be tried again",
+        }
+    }
+}
+
+/// Whether embedding works, for readiness and for `--drain`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// As far as we know.
+    Ready,
+    /// The provider fails or does not answer; it is asked again.
+    Unavailable,
+    /// The provider wants money.
+    QuotaSpent,
+    /// The provider refuses the key.
+    CredentialsRefused,
+    /// The provider has no such model or endpoint.
+    Misconfigured,
+    /// `DAILY_SPEND_LIMIT_USD` is reached.
+    SpendLimit,
+}
+
+impl State {
+    /// As reports and readiness name it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Unavailable => "provider_unavailable",
+            Self::QuotaSpent => "provider_quota_spent",
+            Self::CredentialsRefused => "provider_credentials_refused",
+            Self::Misconfigured => "provider_misconfigured",
+            Self::SpendLimit => "daily_spend_limit_reached",
+        }
+    }
+
+    /// Whether only a person, or tomorrow, can mend it.
+    #[must_use]
+    pub const fn is_final(self) -> bool {
+        match self {
+            Self::Ready | Self::Unavailable => false,
+            Self::QuotaSpent
+            | Self::CredentialsRefused
+            | Self::Misconfigured
+            | Self::SpendLimit => true,
+        }
+    }
+}
+
+/// What this process has sent and got, since it started.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Totals {
+    /// Requests that were answered with vectors.
+    pub requests: u64,
+    /// Requests that were not.
+    pub failed_requests: u64,
+    /// Of those, answered 429.
+    pub throttled_requests: u64,
+    /// Texts embedded.
+    pub inputs: u64,
+    /// Texts whose vectors were known, or were asked for by another file.
+    pub reused_inputs: u64,
+    /// Texts in line, not yet in a request.
+    pub waiting_inputs: usize,
+    /// Tokens billed.
+    pub tokens: u64,
+    /// US dollars billed.
+    pub cost_usd: f64,
+    /// Time that requests waited for the rate limit.
+    pub limiter_wait: Duration,
+}
+
+/// Vectors by the hash of their text.
+type Vectors = HashMap<[u8; 32], Vec<f32>>;
+
+/// Hands texts to the [`Pump`]; clones are handles to the same one.
+#[derive(Clone, Debug)]
+pub struct Embedder {
+    orders: mpsc::Sender<Order>,
+    expected: Arc<Expected>,
+    model: Model,
+    state: watch::Receiver<State>,
+    totals: Arc<Mutex<Totals>>,
+}
+
+/// Makes a pump and the handle to it. Nothing happens until [`Pump::run`] is polled; it ends when `stop` is cancelled
+/// and what was sent by then is booked.
+///
+/// # Errors
+///
+/// If the TLS set-up fails.
+pub fn new(
+    settings: &Settings,
+    db: &Db,
+    stop: CancellationToken,
+) -> Result<(Embedder, Pump), reqwest::Error> {
+    let (orders, inbox) = mpsc::channel(64);
+    let (publish, state) = watch::channel(State::Ready);
+    let totals = Arc::new(Mutex::new(Totals::default()));
+    let expected = Arc::new(Expected::default());
+    let embedder = Embedder {
+        orders,
+        expected: Arc::clone(&expected),
+        model: settings.provider.model.clone(),
+        state,
+        totals: Arc::clone(&totals),
+    };
+    let desk = Desk::new(settings, db.clone(), publish, totals, stop)?;
+    Ok((embedder, Pump::new(settings, desk, inbox, expected)))
+}
+
+impl Embedder {
+    /// Says that a file is on its way, so that a request that is not full waits a moment for its texts.
+    #[must_use]
+    pub fn expect(&self) -> Expecting {
+        self.expected.files.fetch_add(1, Ordering::Relaxed);
+        Expecting(Arc::clone(&self.expected))
+    }
+
+    /// The vectors of a file's texts, in their order: reused where the user has them, embedded and booked otherwise.
+    ///
+    /// Dropping the future takes back what was not sent yet; what was sent is booked and stashed all the same.
+    ///
+    /// # Errors
+    ///
+    /// If any text has no vector; what has been paid for is in the stash, and the next try starts from there.
+    pub async fn embed(
+        &self,
+        expecting: Expecting,
+        job: Job,
+    ) -> Result<Vec<Vec<f32>>, EmbeddingError> {
+        let pieces = job.pieces.clone();
+        let (answer, vectors) = oneshot::channel();
+        let order = Order {
+            job,
+            answer,
+            expecting,
+        };
+        self.orders
+            .send(order)
+            .await
+            .map_err(|_| EmbeddingError::Stopped)?;
+        let vectors = vectors.await.map_err(|_| EmbeddingError::Stopped)??;
+        in_order(&pieces, vectors)
+    }
+
+    /// The model whose vectors it makes.
+    #[must_use]
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// Whether embedding works; changes can be awaited.
+    #[must_use]
+    pub fn state(&self) -> watch::Receiver<State> {
+        self.state.clone()
+    }
+
+    /// What this process has sent and got.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        *self.totals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One vector a piece, moved where possible: a long file's vectors are many megabytes.
+fn in_order(pieces: &[Piece], mut known: Vectors) -> Result<Vec<Vec<f32>>, EmbeddingError> {
+    let mut uses = HashMap::<[u8; 32], usize>::new();
+    for piece in pieces {
+        *uses.entry(piece.sha256).or_default() += 1;
+    }
+    let vector = |piece: &Piece| {
+        let left = uses.entry(piece.sha256).or_default();
+        *left = left.saturating_sub(1);
+        let vector = if *left == 0 {
+            known.remove(&piece.sha256)
+        } else {
+            known.get(&piece.sha256).cloned()
+        };
+        // The pump answers with every hash or with an error.
+        vector.ok_or(EmbeddingError::Stopped)
+    };
+    pieces.iter().map(vector).collect()
+}
+
+/// Files that are being fetched, read or recalled, and may soon bring texts.
+#[derive(Debug, Default)]
+struct Expected {
+    files: AtomicUsize,
+    fell: Notify,
+}
+
+/// Counts one file as on its way until it is dropped.
+#[derive(Debug)]
+pub struct Expecting(Arc<Expected>);
+
+impl Drop for Expecting {
+    fn drop(&mut self) {
+        if self.0.files.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.0.fell.notify_one();
+        }
+    }
+}

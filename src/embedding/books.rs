@@ -1,0 +1,296 @@
+//! The books of embedding: what is known and allowed before a request, and what it cost after it.
+//!
+//! An answer that we hold is booked however long the database takes, since it is paid for.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use pgvector::Vector;
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+use super::{
+    EmbeddingError, Piece, Settings, Totals, Vectors,
+    pump::Wanted,
+    request::{MAX_BACKOFF, backoff},
+};
+use crate::{
+    db::{
+        Db, DbError,
+        ledger::{self, Allowance, Outgoing, Owner, Settlement, Share},
+    },
+    document::{FileId, Model, UserId},
+    embed::{openai::Answer, price::cost_usd},
+};
+
+/// Tries to book an answer that the database refuses; while it is merely unavailable there is no limit.
+const MAX_BOOKINGS: usize = 5;
+
+/// How old our view of the day's bill may be.
+const SPEND_REREAD_AFTER: Duration = Duration::from_secs(3);
+
+/// The ledger, and the limits that it is held against.
+#[derive(Debug)]
+pub(super) struct Books {
+    db: Db,
+    model: Model,
+    price_per_mtok: f64,
+    daily_limit_usd: Option<f64>,
+    retry_after: Duration,
+    spend: tokio::sync::Mutex<Option<Spend>>,
+    totals: Arc<Mutex<Totals>>,
+}
+
+/// The day's bill as of a moment, and what we have sent since.
+#[derive(Clone, Copy, Debug)]
+struct Spend {
+    usd: f64,
+    read_at: Instant,
+    day_left: Duration,
+}
+
+impl Books {
+    pub(super) fn new(settings: &Settings, db: Db, totals: Arc<Mutex<Totals>>) -> Self {
+        Self {
+            db,
+            model: settings.provider.model.clone(),
+            price_per_mtok: settings.price_per_mtok,
+            daily_limit_usd: settings.daily_limit_usd,
+            retry_after: settings.retry_after,
+            spend: tokio::sync::Mutex::new(None),
+            totals,
+        }
+    }
+
+    /// The vectors that the user has already paid for; an error if the user's quota does not allow to buy the others.
+    pub(super) async fn recall(
+        &self,
+        user: UserId,
+        pieces: &[Piece],
+    ) -> Result<Vectors, EmbeddingError> {
+        let hashes = pieces.iter().map(|piece| piece.sha256).collect::<Vec<_>>();
+        let mut tx = self.db.begin().await?;
+        let known = ledger::recall(&mut tx, user, &self.model, &hashes).await?;
+        let tokens = pieces
+            .iter()
+            .filter(|piece| !known.contains_key(&piece.sha256))
+            .map(|piece| u64::from(piece.tokens))
+            .sum();
+        if tokens > 0 {
+            let allowance = ledger::allowance(&mut tx, user).await?;
+            self.check_allowance(allowance, tokens)?;
+        }
+        Ok(known)
+    }
+
+    fn check_allowance(&self, left: Allowance, tokens: u64) -> Result<(), EmbeddingError> {
+        let need = i64::try_from(tokens).unwrap_or(i64::MAX);
+        let cost = cost_usd(tokens, self.price_per_mtok);
+        if left.tokens.is_none_or(|left| need <= left) && left.usd.is_none_or(|left| cost <= left) {
+            Ok(())
+        } else {
+            Err(EmbeddingError::UserQuota { tokens })
+        }
+    }
+
+    /// Counts the request's cost against the day's limit before it is sent.
+    pub(super) async fn check_spend(&self, tokens: u32) -> Result<(), EmbeddingError> {
+        let Some(limit) = self.daily_limit_usd else {
+            return Ok(());
+        };
+        let mut known = self.spend.lock().await;
+        let mut spend = match *known {
+            Some(spend) if spend.read_at.elapsed() < SPEND_REREAD_AFTER => spend,
+            Some(_) | None => self.read_spend().await?,
+        };
+        let cost = cost_usd(tokens.into(), self.price_per_mtok);
+        let allowed = spend.usd + cost <= limit;
+        if allowed {
+            spend.usd += cost;
+        }
+        *known = Some(spend);
+        if allowed {
+            return Ok(());
+        }
+        let after = spend.day_left.saturating_sub(spend.read_at.elapsed());
+        Err(EmbeddingError::SpendLimit { after })
+    }
+
+    async fn read_spend(&self) -> Result<Spend, DbError> {
+        let mut tx = self.db.begin().await?;
+        let spent = ledger::spent_today(&mut tx, self.price_per_mtok).await?;
+        Ok(Spend {
+            usd: spent.usd,
+            read_at: Instant::now(),
+            day_left: spent.day_left,
+        })
+    }
+
+    pub(super) async fn record(&self, inputs: usize, tokens: u32) -> Result<Uuid, DbError> {
+        let outgoing = Outgoing {
+            model: &self.model,
+            inputs,
+            tokens,
+        };
+        let mut tx = self.db.begin().await?;
+        let request = ledger::record(&mut tx, &outgoing).await?;
+        tx.commit().await?;
+        Ok(request)
+    }
+
+    /// Books an answer and gives its vectors back.
+    pub(super) async fn settle(
+        &self,
+        request: Uuid,
+        batch: &[Wanted],
+        answer: Answer,
+    ) -> Result<Vec<Vec<f32>>, DbError> {
+        let vectors = answer.vectors.into_iter().map(Vector::from).collect();
+        let owners = batch.iter().map(owner).collect();
+        let settlement = self.settlement(request, batch, answer.billed, owners, vectors);
+        self.persist(&settlement).await?;
+        let mut totals = self.totals();
+        totals.requests += 1;
+        totals.inputs += batch.len() as u64;
+        drop(totals);
+        Ok(settlement.vectors.into_iter().map(Vec::from).collect())
+    }
+
+    /// Books an answer that was billed and is of no use.
+    pub(super) async fn settle_waste(
+        &self,
+        request: Uuid,
+        batch: &[Wanted],
+        billed: u32,
+    ) -> Result<(), DbError> {
+        let settlement = self.settlement(request, batch, billed, Vec::new(), Vec::new());
+        self.persist(&settlement).await
+    }
+
+    fn settlement(
+        &self,
+        request: Uuid,
+        batch: &[Wanted],
+        billed: u32,
+        owners: Vec<Owner>,
+        vectors: Vec<Vector>,
+    ) -> Settlement {
+        Settlement {
+            request,
+            billed,
+            price_per_mtok: self.price_per_mtok,
+            shares: shares(batch, billed),
+            owners,
+            vectors,
+        }
+    }
+
+    /// Notes that a request is not billed.
+    pub(super) async fn refuse(&self, request: Uuid) -> Result<(), DbError> {
+        let mut tx = self.db.begin().await?;
+        ledger::refuse(&mut tx, request).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Books an answer, however long the database takes: it is paid for and we hold it.
+    async fn persist(&self, settlement: &Settlement) -> Result<(), DbError> {
+        let mut backoff = backoff(self.retry_after);
+        let mut refusals = 0;
+        while let Err(error) = self.persist_once(settlement).await {
+            if let DbError::Refused(_) = error {
+                refusals += 1;
+                if refusals == MAX_BOOKINGS {
+                    tracing::error!(request = %settlement.request, billed_tokens = settlement.billed,
+                        "an answer of the provider could not be booked");
+                    return Err(error);
+                }
+            }
+            tracing::warn!(request = %settlement.request, error = %error, "booking an answer will be tried again");
+            sleep(backoff.next().unwrap_or(MAX_BACKOFF)).await;
+        }
+        let mut totals = self.totals();
+        totals.tokens += u64::from(settlement.billed);
+        totals.cost_usd += cost_usd(settlement.billed.into(), self.price_per_mtok);
+        Ok(())
+    }
+
+    async fn persist_once(&self, settlement: &Settlement) -> Result<(), DbError> {
+        let mut tx = self.db.begin().await?;
+        ledger::settle(&mut tx, settlement).await?;
+        Ok(tx.commit().await?)
+    }
+
+    fn totals(&self) -> MutexGuard<'_, Totals> {
+        self.totals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn owner(wanted: &Wanted) -> Owner {
+    Owner {
+        user: wanted.input.user,
+        file: wanted.file,
+        sha256: wanted.input.sha256,
+    }
+}
+
+/// Divides a bill among the files of a request by their tokens, to the last token.
+///
+/// Each share ends where its files' part of the running total ends, rounded down, so that the shares add up.
+fn shares(batch: &[Wanted], billed: u32) -> Vec<Share> {
+    let mut by_file = BTreeMap::<(UserId, Option<FileId>), u64>::new();
+    for wanted in batch {
+        *by_file.entry((wanted.input.user, wanted.file)).or_default() +=
+            u64::from(wanted.input.tokens);
+    }
+    let total = by_file.values().sum::<u64>().max(1);
+    let (mut counted, mut given) = (0, 0);
+    let share = |((user, file), tokens): ((UserId, Option<FileId>), u64)| {
+        counted += tokens;
+        let until = u64::from(billed) * counted / total;
+        let tokens = u32::try_from(until - given).unwrap_or(u32::MAX);
+        given = until;
+        Share { user, file, tokens }
+    };
+    by_file.into_iter().map(share).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::embed::batcher::Input;
+
+    fn wanted(user: u128, file: u128, tokens: u32) -> Wanted {
+        Wanted {
+            input: Input {
+                user: UserId(Uuid::from_u128(user)),
+                sha256: [0; 32],
+                text: "".into(),
+                tokens,
+            },
+            file: Some(FileId(Uuid::from_u128(file))),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_bill_is_divided_to_the_last_token_and_in_proportion(
+            texts in prop::collection::vec((0_u128..5, 1_u32..8_192), 1..100),
+            billed in 1_u32..300_000,
+        ) {
+            let batch: Vec<_> = texts.iter().map(|(file, tokens)| wanted(1, *file, *tokens)).collect();
+            let shares = shares(&batch, billed);
+            prop_assert_eq!(shares.iter().map(|share| share.tokens).sum::<u32>(), billed);
+            let total: u32 = texts.iter().map(|(_, tokens)| tokens).sum();
+            for share in shares {
+                let own: u32 = batch.iter().filter(|w| w.file == share.file).map(|w| w.input.tokens).sum();
+                let exact = f64::from(billed) * f64::from(own) / f64::from(total);
+                prop_assert!((f64::from(share.tokens) - exact).abs() <= 1.0);
+            }
+        }
+    }
+}
