@@ -6,6 +6,8 @@ pub mod chunk;
 pub mod db;
 pub mod document;
 pub mod embed;
+#[cfg(feature = "embedded")]
+pub mod embedded;
 pub mod embedding;
 pub mod extract;
 pub mod failure;
