@@ -2,7 +2,11 @@
 //!
 //! `ARCHITECTURE.md` has the picture; `ingest.rs` is the story of one file.
 
+pub mod admit;
+pub mod app;
 pub mod chunk;
+pub mod cli;
+pub mod config;
 pub mod db;
 pub mod document;
 pub mod embed;
@@ -12,5 +16,12 @@ pub mod embedding;
 pub mod extract;
 pub mod failure;
 pub mod file_type;
+pub mod ingest;
+pub mod lease;
+pub mod metrics;
 pub mod objects;
+pub mod ops;
+pub mod shutdown;
 pub mod spawner;
+pub mod telemetry;
+pub mod worker;

@@ -1,3 +1,7 @@
-//! The binary.
+//! `orion-ingest`: see `orion-ingest --help`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    orion_ingest::cli::main()
+}

@@ -1,0 +1,150 @@
+//! The parts, made in one function that reads top to bottom.
+
+use std::{
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use anyhow::Context;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::{Config, PathPolicy},
+    db::{self, Db, DbError},
+    embedding::{self, Embedder, Pump},
+    extract::sandbox::Sandbox,
+    file_type::FileTypes,
+    metrics::Metrics,
+    objects::Objects,
+    spawner::Spawner,
+};
+
+/// Connections beside the one that each file in hand may use for a moment: the pump, claims, health.
+const SPARE_CONNECTIONS: usize = 4;
+/// Longest wait for a connection; past it the database counts as down.
+const ACQUIRE_WITHIN: Duration = Duration::from_secs(10);
+
+/// The parts of a worker.
+#[derive(Debug)]
+pub struct App {
+    /// Postgres.
+    pub db: Db,
+    /// S3.
+    pub objects: Objects,
+    /// Child processes that extract.
+    pub sandbox: Sandbox,
+    /// Texts to vectors, booked.
+    pub embedder: Embedder,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Files in hand at once.
+    pub concurrency: usize,
+    /// How long a claim lasts without renewal.
+    pub lease_for: Duration,
+    /// Failures charged to one file before it is failed.
+    pub max_attempts: i32,
+    /// How long new work may go unnoticed.
+    pub poll_every: Duration,
+    /// How long files in hand may take after the first signal.
+    pub grace: Duration,
+    /// Whose objects are read.
+    pub path_policy: PathPolicy,
+    stop_embedding: CancellationToken,
+    types: RwLock<Arc<FileTypes>>,
+}
+
+impl App {
+    /// Connects and builds the parts; the pump must be run for anything to be embedded.
+    ///
+    /// # Errors
+    ///
+    /// A database that does not answer or has no schema yet.
+    pub async fn connect(config: Config) -> anyhow::Result<(Self, Pump)> {
+        let db = Db::connect(&database(&config.database.url, config.worker.concurrency)).await?;
+        let types = db.file_types().await?;
+        if types.iter().all(|row| !row.enabled) {
+            tracing::warn!(
+                "file_type_configs enables no type: every file will fail; run `orion-ingest migrate --seed`"
+            );
+        }
+        let stop_embedding = CancellationToken::new();
+        let (embedder, pump) = embedder(&db, config.embedding, stop_embedding.clone()).await?;
+        let app = Self {
+            objects: Objects::new(config.storage),
+            sandbox: Sandbox::new(
+                config.sandbox,
+                Spawner::new().context("cannot start a thread")?,
+            ),
+            embedder,
+            metrics: Metrics::default(),
+            concurrency: config.worker.concurrency,
+            lease_for: config.worker.lease_for,
+            max_attempts: config.worker.max_attempts,
+            poll_every: config.worker.poll_every,
+            grace: config.worker.grace,
+            path_policy: config.worker.path_policy,
+            stop_embedding,
+            types: RwLock::new(Arc::new(types)),
+            db,
+        };
+        Ok((app, pump))
+    }
+
+    /// Lets the pump end when what it has sent is booked.
+    pub fn stop_embedding(&self) {
+        self.stop_embedding.cancel();
+    }
+
+    /// The file types as they were last read.
+    pub fn types(&self) -> Arc<FileTypes> {
+        self.types
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Reads the file types again; says whether the active model is still ours.
+    ///
+    /// # Errors
+    ///
+    /// A database that does not answer.
+    pub async fn refresh(&self) -> Result<bool, DbError> {
+        let types = Arc::new(self.db.file_types().await?);
+        *self.types.write().unwrap_or_else(PoisonError::into_inner) = types;
+        Ok(self.db.active_model().await? == *self.embedder.model())
+    }
+}
+
+/// The embedder of the database's active model, which wins over the settings', loudly: vectors of two models never meet
+/// in a search.
+///
+/// # Errors
+///
+/// A database that does not answer.
+pub async fn embedder(
+    db: &Db,
+    mut settings: embedding::Settings,
+    stop: CancellationToken,
+) -> anyhow::Result<(Embedder, Pump)> {
+    let active = db.active_model().await?;
+    if active != settings.provider.model {
+        tracing::warn!(
+            setting = %settings.provider.model.name,
+            active = %active.name,
+            dimensions = active.dimensions,
+            "EMBEDDING_MODEL differs from the database's active model, which is used; a re-embedding changes it"
+        );
+        settings.provider.model = active;
+    }
+    Ok(embedding::new(&settings, db, stop)?)
+}
+
+/// Connection settings of a process that has so many files in hand.
+#[must_use]
+pub fn database(url: &secrecy::SecretString, files_in_hand: usize) -> db::Settings {
+    db::Settings {
+        url: url.clone(),
+        max_connections: u32::try_from(files_in_hand + SPARE_CONNECTIONS).unwrap_or(u32::MAX),
+        acquire_within: ACQUIRE_WITHIN,
+    }
+}

@@ -1,0 +1,167 @@
+//! The story of one file: admit, fetch, extract, chunk, embed; settling commits it.
+//!
+//! The only place where the leaves meet. No loops, no retries and no metrics here: if one is needed, a stage is
+//! missing.
+
+use crate::{
+    admit::{Refusal, admit},
+    app::App,
+    chunk::{self, Chunked},
+    db::{DbError, Ingested},
+    document::{Chunk, Document, Lease},
+    embedding::{EmbeddingError, Expecting, Job, Piece},
+    extract::{self, Hints, sandbox::SandboxError},
+    failure::{Code, Verdict},
+    file_type::FileTypes,
+    metrics::Stage,
+    objects::FetchError,
+};
+
+/// Takes one leased file from its object to all that is to be stored; settling commits it, which ends the lease.
+///
+/// Holds no database connection while it downloads, extracts and embeds. Safe to run twice: the commit replaces the
+/// whole chunk set.
+///
+/// # Errors
+///
+/// The stage that failed, with its [`Verdict`].
+pub async fn ingest(app: &App, lease: &Lease) -> Result<Ingested, IngestError> {
+    let coming = app.embedder.expect();
+    let types = app.types();
+    let max_bytes = admit(
+        &app.db,
+        app.path_policy,
+        app.objects.bucket(),
+        &types,
+        lease,
+    )
+    .await?;
+    let object = app
+        .metrics
+        .time(
+            Stage::Fetch,
+            app.objects.fetch(&lease.object_key, max_bytes),
+        )
+        .await?;
+    let document = app
+        .metrics
+        .time(Stage::Extract, extract(app, &types, lease, object.bytes))
+        .await?;
+    let Chunked { text, chunks } = app
+        .metrics
+        .time(Stage::Chunk, cut(&types, document))
+        .await?;
+    let vectors = app
+        .metrics
+        .time(Stage::Embed, embed(app, lease, &chunks, coming))
+        .await?;
+    Ok(Ingested {
+        sha256: object.sha256,
+        text,
+        chunks,
+        vectors: vectors.into_iter().map(Into::into).collect(),
+        model: app.embedder.model().clone(),
+    })
+}
+
+async fn extract(
+    app: &App,
+    types: &FileTypes,
+    lease: &Lease,
+    bytes: bytes::Bytes,
+) -> Result<Document, SandboxError> {
+    let hints = Hints {
+        name: lease.name.clone(),
+        mime_type: lease.mime_type.clone(),
+    };
+    app.sandbox
+        .extract(&hints, &extract::Settings::new(types), bytes)
+        .await
+}
+
+/// Cuts the text off the async threads.
+async fn cut(types: &FileTypes, document: Document) -> Result<Chunked, IngestError> {
+    let file_type = types
+        .by_mime(&document.mime_type)
+        .ok_or(IngestError::Chunk)?;
+    let settings = chunk::Settings::of(file_type);
+    tokio::task::spawn_blocking(move || chunk::chunk(&document, &settings))
+        .await
+        .map_err(|_| IngestError::Chunk)
+}
+
+/// Vectors for all chunks: those that the user already has, and the others bought.
+async fn embed(
+    app: &App,
+    lease: &Lease,
+    chunks: &[Chunk],
+    coming: Expecting,
+) -> Result<Vec<Vec<f32>>, EmbeddingError> {
+    let piece = |chunk: &Chunk| Piece {
+        text: chunk.text.clone(),
+        tokens: chunk.tokens,
+        sha256: chunk.sha256,
+    };
+    let job = Job {
+        file: Some(lease.file),
+        user: lease.user,
+        pieces: chunks.iter().map(piece).collect(),
+    };
+    app.embedder.embed(coming, job).await
+}
+
+/// Why a file is not ingested, by the stage that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum IngestError {
+    /// It is not read at all.
+    #[error("admit")]
+    Admit(#[from] Refusal),
+    /// Its object could not be downloaded.
+    #[error("fetch")]
+    Fetch(#[from] FetchError),
+    /// No text could be got from it.
+    #[error("extract")]
+    Extract(#[from] SandboxError),
+    /// Its text could not be cut.
+    #[error("chunk: the chunker failed, or the type was removed meanwhile")]
+    Chunk,
+    /// Its chunks have no vectors.
+    #[error("embed")]
+    Embed(#[from] EmbeddingError),
+    /// Its chunks could not be stored.
+    #[error("commit")]
+    Commit(#[from] DbError),
+}
+
+impl IngestError {
+    /// What becomes of the file.
+    #[must_use]
+    pub fn verdict(&self, lease: &Lease) -> Verdict {
+        match self {
+            Self::Fetch(FetchError::Missing) if !lease.upload_may_come => Verdict::Reject {
+                code: Code::ObjectMissing,
+            },
+            Self::Admit(error) => error.verdict(),
+            Self::Fetch(error) => error.verdict(),
+            Self::Extract(error) => error.verdict(),
+            Self::Chunk => Verdict::Retry { code: None },
+            Self::Embed(error) => error.verdict(),
+            Self::Commit(error) => error.verdict(),
+        }
+    }
+
+    /// What the file's owner may read: no text of the file, no key, no address.
+    #[must_use]
+    pub fn public_message(&self) -> String {
+        match self {
+            Self::Admit(error) => error.to_string(),
+            Self::Fetch(error) => error.public_message(),
+            Self::Extract(error) => error.public_message(),
+            Self::Chunk => "the text could not be divided; the file will be tried again".to_owned(),
+            Self::Embed(error) => error.public_message().to_owned(),
+            Self::Commit(_) => {
+                "the chunks could not be stored; the file will be tried again".to_owned()
+            }
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! `doctor`: tries every setting and connection, and says what to do about each problem.
+
+use std::{fmt, path::PathBuf};
+
+use secrecy::ExposeSecret;
+
+use crate::{
+    app::database,
+    config::{self, Config, Source},
+    db::{self, Db, DbError, Listener},
+    embed::{EmbedError, openai},
+    extract::{
+        self, Hints,
+        sandbox::{self, Sandbox},
+    },
+    file_type::FileTypes,
+    objects::{self, Objects},
+    ops::storage_problem,
+    spawner::Spawner,
+    telemetry::Chain,
+};
+
+/// What one check found.
+#[derive(Debug)]
+struct Check {
+    name: &'static str,
+    /// What works, or what is wrong and what to do about it.
+    found: Result<String, String>,
+}
+
+impl Check {
+    fn new(name: &'static str, found: Result<String, String>) -> Self {
+        Self { name, found }
+    }
+}
+
+/// What all checks found.
+#[derive(Debug)]
+pub struct Findings {
+    checks: Vec<Check>,
+    misconfigured: bool,
+}
+
+impl Findings {
+    /// Whether nothing is wrong.
+    #[must_use]
+    pub fn is_well(&self) -> bool {
+        self.checks.iter().all(|check| check.found.is_ok())
+    }
+
+    /// Whether the settings themselves are wrong.
+    #[must_use]
+    pub fn is_misconfigured(&self) -> bool {
+        self.misconfigured
+    }
+}
+
+impl fmt::Display for Findings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for check in &self.checks {
+            match &check.found {
+                Ok(well) => writeln!(f, "ok       {:<10}{well}", check.name)?,
+                Err(problem) => writeln!(f, "PROBLEM  {:<10}{problem}", check.name)?,
+            }
+        }
+        let problems = self
+            .checks
+            .iter()
+            .filter(|check| check.found.is_err())
+            .count();
+        write!(
+            f,
+            "{problems} problem{}",
+            if problems == 1 { "" } else { "s" }
+        )
+    }
+}
+
+/// Tries everything that a worker needs, each part as far as its settings go. Costs nothing at the provider.
+pub async fn examine(source: &Source, program: PathBuf) -> Findings {
+    let misconfigured = Config::load(source, program.clone()).err();
+    let mut checks = match &misconfigured {
+        None => vec![Check::new("settings", Ok("complete".to_owned()))],
+        Some(problems) => {
+            let each = problems.0.iter();
+            each.map(|problem| Check::new("settings", Err(problem.clone())))
+                .collect()
+        }
+    };
+    if let Ok(settings) = config::Database::load(source) {
+        checks.extend(examine_database(&settings).await);
+    }
+    if let Ok(settings) = config::load_sandbox(source, program) {
+        checks.push(Check::new("extract", examine_sandbox(settings).await));
+    }
+    if let Ok(settings) = config::load_storage(source) {
+        checks.push(Check::new("storage", examine_storage(settings).await));
+    }
+    if let Ok(settings) = config::load_embedding(source) {
+        checks.push(Check::new(
+            "provider",
+            examine_provider(&settings.provider).await,
+        ));
+    }
+    Findings {
+        checks,
+        misconfigured: misconfigured.is_some(),
+    }
+}
+
+async fn examine_database(settings: &config::Database) -> Vec<Check> {
+    let db = match Db::connect(&database(&settings.url, 0)).await {
+        Ok(db) => db,
+        Err(error) => {
+            return vec![Check::new(
+                "database",
+                Err(connection("DATABASE_URL", &error)),
+            )];
+        }
+    };
+    let mut checks = vec![
+        Check::new("database", Ok("answers".to_owned())),
+        Check::new("schema", examine_schema(&db).await),
+        Check::new("rights", examine_rights(&db).await),
+        Check::new("listen", examine_listening(settings).await),
+    ];
+    // The owner is not needed to work; whoever sets it means to use it.
+    if settings.admin_url.expose_secret() != settings.url.expose_secret() {
+        let found = match db::connect_admin(&settings.admin_url).await {
+            Ok(_) => Ok("answers; used by migrate".to_owned()),
+            Err(error) => Err(connection("DATABASE_ADMIN_URL", &error)),
+        };
+        checks.push(Check::new("owner", found));
+    }
+    db.close().await;
+    checks
+}
+
+fn connection(name: &str, error: &DbError) -> String {
+    format!("{}; check {name}", Chain(error))
+}
+
+async fn examine_schema(db: &Db) -> Result<String, String> {
+    let problem = |error: DbError| Chain(&error).to_string();
+    let types = db.file_types().await.map_err(problem)?;
+    let enabled = types.iter().filter(|row| row.enabled).count();
+    if enabled == 0 {
+        return Err("no file type is enabled; run `orion-ingest migrate --seed`".to_owned());
+    }
+    let model = db.active_model().await.map_err(problem)?;
+    Ok(format!(
+        "{enabled} file types enabled; {} ({} dimensions) is the active model",
+        model.name, model.dimensions
+    ))
+}
+
+async fn examine_rights(db: &Db) -> Result<String, String> {
+    match db.is_powerful().await {
+        Ok(false) => Ok("the connection has the worker's rights and no more".to_owned()),
+        Ok(true) => Ok("the connection may do more than the worker needs; the role orion_ingest would be enough".to_owned()),
+        Err(error) => Err(Chain(&error).to_string()),
+    }
+}
+
+async fn examine_listening(settings: &config::Database) -> Result<String, String> {
+    let listener = Listener::connect(&settings.url, settings.direct_url.as_ref()).await;
+    match (listener, &settings.direct_url) {
+        (Some(_), _) => Ok("new files are heard of at once".to_owned()),
+        (None, None) => Ok("not through this pooler: new files are found by polling; set DATABASE_DIRECT_URL to a direct connection to hear of them at once".to_owned()),
+        (None, Some(_)) => Err("cannot LISTEN; check DATABASE_DIRECT_URL, or take it away to poll".to_owned()),
+    }
+}
+
+/// Sends a small file through a child process, as the worker will.
+async fn examine_sandbox(settings: sandbox::Settings) -> Result<String, String> {
+    let spawner = Spawner::new().map_err(|error| format!("cannot start a thread: {error}"))?;
+    let sandbox = Sandbox::new(settings, spawner);
+    let hints = Hints {
+        name: "doctor.txt".to_owned(),
+        mime_type: "text/plain".to_owned(),
+    };
+    let document = sandbox
+        .extract(
+            &hints,
+            &extract::Settings::new(&FileTypes::seeded()),
+            "well".into(),
+        )
+        .await;
+    document
+        .map(|_| "child processes work within their limits".to_owned())
+        .map_err(|error| {
+            format!(
+                "{}; check EXTRACT_MEMORY_BYTES and the container's memory limit",
+                Chain(&error)
+            )
+        })
+}
+
+async fn examine_storage(settings: objects::Settings) -> Result<String, String> {
+    let bucket = settings.bucket.clone();
+    match Objects::new(settings).check().await {
+        Ok(()) => Ok(format!("bucket {bucket} can be read")),
+        Err(error) => Err(storage_problem(&error)),
+    }
+}
+
+/// An empty text is refused, or embedded for nothing, by whoever takes the key and has the model.
+async fn examine_provider(settings: &openai::Settings) -> Result<String, String> {
+    let client = openai::Client::new(settings).map_err(|error| Chain(&error).to_string())?;
+    match client.embed(&["".into()]).await.outcome {
+        Ok(_)
+        | Err(
+            EmbedError::Rejected { .. }
+            | EmbedError::Malformed { .. }
+            | EmbedError::Throttled { .. },
+        ) => Ok(format!("takes the key and offers {}", settings.model.name)),
+        Err(error) => Err(format!(
+            "{}; check OPENAI_API_KEY, OPENAI_BASE_URL and EMBEDDING_MODEL",
+            Chain(&error)
+        )),
+    }
+}

@@ -1,0 +1,130 @@
+//! What runs beside the files: the pump of embedding requests, the hint listener, the refresh of settings, HTTP.
+
+use std::{pin::pin, sync::Arc, time::Duration};
+
+use tokio::{
+    net::TcpListener,
+    sync::Notify,
+    task::{JoinError, JoinSet},
+};
+
+use super::{Ending, Settled, Until, work};
+use crate::{
+    app::App,
+    db::{self, DbError},
+    embedding::Pump,
+    ops::http,
+    shutdown::{Shutdown, Signals},
+    telemetry::Chain,
+};
+
+/// How often changed `file_type_configs` are looked for; the promise is within a minute.
+const REFRESH_EVERY: Duration = Duration::from_secs(20);
+
+/// Why the work stopped before its end.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// A drain could not reach the database.
+    #[error("the database does not answer")]
+    Database(#[from] DbError),
+    /// A part of this program died.
+    #[error("a part of the worker died")]
+    Service(#[from] JoinError),
+    /// A part of this program ended on its own.
+    #[error("a part of the worker ended")]
+    Ended,
+    /// The database's active model is not the one that we embed with.
+    #[error("the active embedding model changed; start again to follow it")]
+    ModelChanged,
+}
+
+/// What runs beside the files.
+#[derive(Debug)]
+pub struct Services {
+    /// Sends the embedding requests.
+    pub pump: Pump,
+    /// Hears of new files, where LISTEN works.
+    pub listener: Option<db::Listener>,
+    /// Where health and metrics are served.
+    pub http: Option<TcpListener>,
+}
+
+/// Runs the services and the work until its end; every answer under way is booked before it returns.
+///
+/// # Errors
+///
+/// [`WorkerError`]
+pub async fn run(
+    app: Arc<App>,
+    services: Services,
+    signals: Signals,
+    until: &Until,
+    on_settled: impl FnMut(&Settled),
+) -> Result<Ending, WorkerError> {
+    let shutdown = Shutdown::default();
+    let hint = Arc::new(Notify::new());
+    let mut pump = JoinSet::new();
+    pump.spawn(services.pump.run());
+    let mut model = JoinSet::new();
+    model.spawn(refresh(app.clone(), shutdown.clone()));
+    let mut beside = JoinSet::new();
+    beside.spawn(shutdown.clone().follow(signals, app.grace));
+    tracing::info!(concurrency = app.concurrency, model = %app.embedder.model().name, "working");
+    if let Some(listener) = services.listener {
+        beside.spawn(listener.run(hint.clone()));
+    }
+    if let Some(listener) = services.http {
+        let app = app.clone();
+        beside.spawn(async move {
+            if let Err(error) = http::serve(listener, app).await {
+                tracing::error!(error = %Chain(&error), "health and metrics are no longer served");
+            }
+        });
+    }
+    let mut working = pin!(work(&app, until, &shutdown, &hint, on_settled));
+    let ending = tokio::select! {
+        ending = &mut working => ending,
+        Some(ended) = pump.join_next() => {
+            // Nothing can be embedded any more: hand everything back, then say why.
+            shutdown.leave();
+            working.await?;
+            return Err(ended.map_or_else(WorkerError::Service, |()| WorkerError::Ended));
+        }
+    };
+    app.stop_embedding();
+    book_the_rest(&mut pump, &shutdown).await?;
+    // Whoever ended before its time asked the others to leave, and so ended the work.
+    if model.try_join_next().is_some() {
+        return Err(WorkerError::ModelChanged);
+    }
+    Ok(ending?)
+}
+
+/// Waits until the answers under way are booked; not for long once everybody was asked to leave: a request that is not
+/// answered by then stays `uncertain` in the ledger, as after a crash.
+async fn book_the_rest(pump: &mut JoinSet<()>, shutdown: &Shutdown) -> Result<(), WorkerError> {
+    tokio::select! {
+        ended = pump.join_next() => Ok(ended.transpose().map(drop)?),
+        () = shutdown.overtime() => {
+            tracing::warn!("requests are still unanswered; they stay uncertain in the ledger");
+            Ok(())
+        }
+    }
+}
+
+/// Follows `file_type_configs`; asks everybody to leave, and ends, when the active model is no longer ours.
+async fn refresh(app: Arc<App>, shutdown: Shutdown) {
+    loop {
+        tokio::time::sleep(REFRESH_EVERY).await;
+        match app.refresh().await {
+            Ok(true) => {}
+            Ok(false) => {
+                shutdown.leave();
+                return;
+            }
+            Err(error) => {
+                tracing::warn!(error = %Chain(&error), "could not look for changed file types; the last known ones hold");
+            }
+        }
+    }
+}
