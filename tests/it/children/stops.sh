@@ -1,0 +1,3 @@
+#!/bin/sh
+# Hangs for ever, whatever it is sent.
+kill -STOP $$

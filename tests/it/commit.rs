@@ -1,0 +1,252 @@
+//! What readers see: a file's old chunks or its new ones, whole and in order, and a row that says the same.
+
+use std::sync::Arc;
+
+use orion_ingest::{
+    db::{DbError, Scope},
+    document::FileId,
+    embedded::provider::faults::Fault,
+    metrics::Outcome,
+};
+use sha2::{Digest as _, Sha256};
+use sqlx::PgConnection;
+
+use crate::{
+    stack::Stack,
+    work::{ChunkRow, PATIENCE, Row, Worker, chunks, ingested, pdf, sections, state},
+};
+
+const MODEL: &str = "text-embedding-3-small";
+
+/// A file and its chunks in one look.
+async fn look(reader: &mut PgConnection, file: FileId) -> (Row, Vec<ChunkRow>) {
+    (state(reader, file).await, chunks(reader, file).await)
+}
+
+fn years(chunks: &[ChunkRow]) -> Vec<&str> {
+    let year = |chunk: &'_ ChunkRow| -> Option<usize> { chunk.content.find("year ") };
+    chunks
+        .iter()
+        .map(|chunk| &chunk.content[year(chunk).expect("a year") + 5..][..4])
+        .collect()
+}
+
+#[tokio::test]
+async fn a_file_goes_from_pending_to_completed() {
+    let stack = Stack::new().await;
+    stack.cut_by_sections().await;
+    let user = stack.user().await;
+    let text = sections(1700..1720);
+    let file = stack.file(user, "tea.md", text.clone()).await;
+    assert_eq!(stack.state(file).await.outcome(), ("pending", None));
+    let (_, settled) = stack.worker().await.drain().await;
+    assert_eq!(settled.len(), 1);
+    assert_eq!(settled[0].outcome, Outcome::Completed);
+
+    let row = stack.state(file).await;
+    assert_eq!(row.outcome(), ("completed", None));
+    assert_eq!((row.attempts, row.leases_lost, row.token), (0, 0, None));
+    assert_eq!(row.chunk_count, 20);
+    assert_eq!(row.sha256, Some(hex::encode(Sha256::digest(&text))));
+    let extracted: String = stack
+        .value("select extracted_text from files where processed_at is not null")
+        .await;
+    let chunks = stack.chunks(file).await;
+    assert_eq!(chunks.len(), 20);
+    for (n, chunk) in chunks.iter().enumerate() {
+        assert_eq!(chunk.chunk_index, i32::try_from(n).unwrap());
+        assert_eq!(chunk.heading, Some(format!("Year {}", 1700 + n)));
+        assert_eq!(chunk.page_number, None);
+        assert_eq!(chunk.embedding_model, MODEL);
+        assert_eq!(chunk.dimensions, 1536);
+        let tokens = bpe_openai::cl100k_base().count(chunk.content.as_str());
+        assert_eq!(chunk.token_count, i32::try_from(tokens).unwrap());
+        assert!(chunk.token_count <= 120, "{chunk:?}");
+        assert!(extracted.contains(&chunk.content), "{chunk:?}");
+    }
+    stack.keeps_its_promises().await;
+}
+
+#[tokio::test]
+async fn every_chunk_of_a_pdf_knows_its_page() {
+    let stack = Stack::new().await;
+    let pages = ["tea", "bread"]
+        .map(|goods| format!("In that year the house bought chests of {goods}. ").repeat(8));
+    let pages = pages.each_ref().map(|page| page.trim());
+    let user = stack.user().await;
+    let file = stack.file(user, "goods.pdf", pdf(&pages)).await;
+    stack
+        .sql("update file_type_configs set chunk_size = 100, chunk_overlap = 0")
+        .await;
+    stack.worker().await.drain().await;
+    let chunks = stack.chunks(file).await;
+    let found: Vec<(Option<i32>, &str)> = chunks
+        .iter()
+        .map(|chunk| (chunk.page_number, chunk.content.as_str()))
+        .collect();
+    assert_eq!(found, [(Some(1), pages[0]), (Some(2), pages[1])]);
+}
+
+#[tokio::test]
+async fn a_hash_is_of_the_text_that_was_embedded() {
+    let stack = Stack::new().await;
+    stack
+        .file(stack.user().await, "a.txt", "The house bought tea.")
+        .await;
+    stack.worker().await.drain().await;
+    let same: bool = stack
+        .value("select content_sha256 = sha256(content::bytea) from document_chunks")
+        .await;
+    assert!(same);
+}
+
+#[tokio::test]
+async fn a_file_of_many_chunks_is_committed_whole() {
+    let stack = Stack::new().await;
+    let file = stack.file(stack.user().await, "a.txt", "tea").await;
+    let db = stack.worker().await.app.db.clone();
+    let lease = db.claim(1, PATIENCE, &Scope::All).await.unwrap().remove(0);
+    let texts: Vec<String> = (0..1203).map(|n| format!("chunk {n}")).collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    db.commit(&lease, &ingested(&texts)).await.unwrap();
+    let chunks = stack.chunks(file).await;
+    let found: Vec<&str> = chunks.iter().map(|chunk| chunk.content.as_str()).collect();
+    assert_eq!(found, texts);
+    stack.keeps_its_promises().await;
+}
+
+#[tokio::test]
+async fn a_reader_sees_the_old_chunks_or_the_new_ones_and_nothing_between() {
+    let stack = Stack::new().await;
+    stack.cut_by_sections().await;
+    let user = stack.user().await;
+    let file = stack.file(user, "tea.md", sections(1700..1703)).await;
+    let worker = Arc::new(stack.worker().await);
+    worker.drain().await;
+    let mut reader = stack.admin().await;
+    let (_, old) = look(&mut reader, file).await;
+    assert_eq!(years(&old), ["1700", "1701", "1702"]);
+
+    stack.replace(file, &sections(1800..1805)).await;
+    stack.ask_again(user, file).await;
+    let mut gate = stack.gate().await;
+    let ((), ()) = tokio::join!(
+        async {
+            worker.drain().await;
+        },
+        async {
+            // The fence is passed and the old chunks are deleted, in a transaction that is still open.
+            gate.reached().await;
+            let (row, between) = look(&mut reader, file).await;
+            assert_eq!(between, old);
+            assert_eq!(row.outcome(), ("processing", None));
+            assert_eq!(row.chunk_count, 3);
+            gate.open().await;
+        }
+    );
+    let (row, new) = look(&mut reader, file).await;
+    assert_eq!(years(&new), ["1800", "1801", "1802", "1803", "1804"]);
+    assert_eq!(row.outcome(), ("completed", None));
+    assert_eq!(row.chunk_count, 5);
+    stack.keeps_its_promises().await;
+}
+
+#[tokio::test]
+async fn a_worker_that_dies_in_the_middle_of_its_commit_leaves_the_old_chunks() {
+    let stack = Stack::new().await;
+    let user = stack.user().await;
+    let file = stack.file(user, "a.txt", "The old text.").await;
+    stack.worker().await.drain().await;
+    let old = stack.chunks(file).await;
+    stack.replace(file, "The new text.").await;
+    stack.ask_again(user, file).await;
+    let mut gate = stack.gate().await;
+    let worker = stack.worker().await;
+    tokio::select! {
+        _ = worker.drain() => panic!("the gate is closed"),
+        () = gate.reached() => {}
+    }
+    drop(worker);
+    gate.open().await;
+    assert_eq!(stack.chunks(file).await, old);
+    stack.make_due(file).await;
+    stack.worker().await.drain().await;
+    assert_eq!(stack.chunks(file).await[0].content, "The new text.");
+    assert_eq!(stack.state(file).await.leases_lost, 1);
+    stack.keeps_its_promises().await;
+}
+
+#[tokio::test]
+async fn while_a_reingest_fails_the_old_chunks_stay_and_are_counted() {
+    let stack = Stack::new().await;
+    let user = stack.user().await;
+    let file = stack.file(user, "a.txt", "The house bought tea.").await;
+    let worker = stack.worker().await;
+    worker.drain().await;
+    let old = stack.chunks(file).await;
+
+    stack.provider().faults.refuse_inputs_with("brandy");
+    stack.replace(file, "The house bought brandy.").await;
+    stack.ask_again(user, file).await;
+    assert_eq!(stack.state(file).await.chunk_count, 1, "while it waits");
+    worker.drain().await;
+    let row = stack.state(file).await;
+    assert_eq!(row.outcome(), ("failed", Some("embedding_rejected")));
+    assert_eq!(row.chunk_count, 1);
+    assert_eq!(stack.chunks(file).await, old);
+
+    stack.objects().delete(&key(&stack).await).await.unwrap();
+    stack
+        .set(file, "created_at = now() - interval '11 min'")
+        .await;
+    stack.ask_again(user, file).await;
+    worker.drain().await;
+    let row = stack.state(file).await;
+    assert_eq!(row.outcome(), ("failed", Some("object_missing")));
+    assert_eq!(row.chunk_count, 1);
+    assert_eq!(stack.chunks(file).await, old);
+}
+
+async fn key(stack: &Stack) -> String {
+    stack.value("select storage_path from files").await
+}
+
+#[tokio::test]
+async fn a_success_wipes_the_last_error_off() {
+    let stack = Stack::new().await;
+    let file = stack.file(stack.user().await, "a.txt", "tea").await;
+    let worker = stack.worker().await;
+    stack.provider().faults.next_requests(3, &Fault::WrongCount);
+    worker.settle(1).await;
+    let row = stack.state(file).await;
+    assert_eq!(row.code.as_deref(), Some("provider_unavailable"));
+    assert!(row.error.is_some());
+    stack.make_due(file).await;
+    worker.drain().await;
+    let row = stack.state(file).await;
+    assert_eq!(row.outcome(), ("completed", None));
+    assert_eq!(row.error, None);
+}
+
+#[tokio::test]
+async fn vectors_of_a_model_that_is_no_longer_active_are_not_committed() {
+    let stack = Stack::new().await;
+    let file = stack.file(stack.user().await, "a.txt", "tea").await;
+    let worker: Worker = stack.worker().await;
+    let db = worker.app.db.clone();
+    let lease = db.claim(1, PATIENCE, &Scope::All).await.unwrap().remove(0);
+    assert!(worker.app.refresh().await.unwrap());
+    stack
+        .sql("update orion_ingest.active_models set model = 'another' where target = 'chunks'")
+        .await;
+    let written = db.commit(&lease, &ingested(&["tea"])).await;
+    assert!(matches!(written, Err(DbError::ModelChanged)), "{written:?}");
+    assert!(
+        !worker.app.refresh().await.unwrap(),
+        "and the worker sees it"
+    );
+    let row = stack.state(file).await;
+    assert_eq!(row.outcome(), ("processing", None));
+    assert_eq!(row.token, Some(lease.token.0), "the lease is still ours");
+    assert_eq!(stack.chunks(file).await, []);
+}

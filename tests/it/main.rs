@@ -1,0 +1,28 @@
+//! The promises, each on real servers.
+#![expect(
+    clippy::unwrap_used,
+    reason = "what goes wrong in a test is for the test to say"
+)]
+
+mod cli;
+mod codes;
+mod commit;
+mod embedded;
+mod embedding;
+mod http;
+mod layering;
+mod leases;
+mod money;
+mod objects;
+mod outages;
+mod pooler;
+mod program;
+mod provider;
+mod readme;
+mod sandbox;
+mod schema;
+mod settings;
+mod shutdown;
+mod stack;
+mod work;
+mod worker;
