@@ -10,6 +10,8 @@ use super::DbError;
 
 /// Notified by a trigger on `files`.
 const CHANNEL: &str = "orion_ingest_files";
+/// No worker waits longer for hints before it begins; left alone, a refused connection is retried for half a minute.
+const LISTEN_WITHIN: Duration = Duration::from_secs(5);
 /// Pause before a lost connection is made anew.
 const RECONNECT_AFTER: Duration = Duration::from_secs(5);
 /// The ports on which transaction poolers listen by custom: Supavisor and `PgBouncer`.
@@ -67,9 +69,14 @@ impl Listener {
 }
 
 async fn listen(url: &SecretString) -> Result<PgListener, DbError> {
-    let mut connection = PgListener::connect(url.expose_secret()).await?;
-    connection.listen(CHANNEL).await?;
-    Ok(connection)
+    let listening = async {
+        let mut connection = PgListener::connect(url.expose_secret()).await?;
+        connection.listen(CHANNEL).await?;
+        Ok(connection)
+    };
+    tokio::time::timeout(LISTEN_WITHIN, listening)
+        .await
+        .unwrap_or(Err(DbError::Unavailable(sqlx::Error::PoolTimedOut)))
 }
 
 fn is_pooler(url: &SecretString) -> bool {
