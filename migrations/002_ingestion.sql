@@ -75,11 +75,13 @@ begin
 end $$;
 comment on function orion_ingest.requeue() is
     'A new start for a file that somebody set back to pending: due now, no lease, nothing charged.';
--- A worker that sets its own file back to pending ends its lease by the same statement, and keeps what it wrote.
+-- A worker that sets its own file back to pending ends its lease and says when it is due by the same statement, and
+-- keeps what it wrote.
 create or replace trigger requeue
     before update of processing_status on public.files
     for each row
-    when (new.processing_status = 'pending' and (old.lease_token is null or new.lease_token is not null))
+    when (new.processing_status = 'pending'
+          and (old.lease_token is null or new.lease_token is not null or new.due_at = old.due_at))
     execute function orion_ingest.requeue();
 
 -- ── Turns ────────────────────────────────────────────────────────────────────────────────────────────────────────

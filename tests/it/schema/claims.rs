@@ -245,6 +245,26 @@ async fn asking_again_for_a_file_that_waits_for_its_next_try_makes_it_due_now() 
 }
 
 #[tokio::test]
+async fn a_client_that_also_clears_the_lease_is_not_taken_for_the_worker() {
+    let (_stack, mut admin) = database().await;
+    add(&mut admin, ADA, "a", 1).await;
+    claim(&mut admin, 1).await;
+    run(&mut admin, "update files set processing_attempts = 2").await;
+    run(
+        &mut admin,
+        "update files set processing_status = 'pending', lease_token = null",
+    )
+    .await;
+    let fresh = row(
+        &mut admin,
+        "select processing_attempts, due_at <= now() from files",
+    )
+    .await;
+    assert_eq!(fresh, "0,t");
+    assert_eq!(claim(&mut admin, 1).await, ["a1"]);
+}
+
+#[tokio::test]
 async fn files_come_back_from_every_final_state() {
     let (_stack, mut admin) = database().await;
     for state in ["completed", "failed"] {
