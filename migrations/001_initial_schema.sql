@@ -260,12 +260,47 @@ comment on function orion_ingest.add_constraint(regclass, text, text, regclass) 
 create or replace function orion_ingest.add_policy(
     relation regclass, name text, command text, grantee text, using_ text default null, check_ text default null
 ) returns void language plpgsql set search_path = '' as $$
+declare
+    was text := (
+        select row (p.polcmd, p.polroles, pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid))::text
+        from pg_policy p where p.polrelid = relation and p.polname = add_policy.name);
 begin
     execute format('drop policy if exists %I on %s', name, relation);
     execute format('create policy %I on %s for %s to %I %s %s', name, relation, command, grantee,
         'using (' || using_ || ')', 'with check (' || check_ || ')');
+    if was <> (
+        select row (p.polcmd, p.polroles, pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid))::text
+        from pg_policy p where p.polrelid = relation and p.polname = add_policy.name)
+    then
+        raise warning 'replaced the policy "%" on %, which was: %', name, relation, was;
+    end if;
 end $$;
-comment on function orion_ingest.add_policy(regclass, text, text, text, text, text) is 'Makes or remakes a policy.';
+comment on function orion_ingest.add_policy(regclass, text, text, text, text, text) is 'Makes or remakes a policy; says so if another had its name.';
+
+create or replace function orion_ingest.drop_view(name text) returns void language plpgsql set search_path = '' as $$
+declare
+    found regclass := to_regclass(format('public.%I', name));
+begin
+    if found is not null then
+        perform set_config('orion_ingest.' || name, pg_get_viewdef(found), false);
+        execute format('drop view %s', found);
+    end if;
+exception when dependent_objects_still_exist then
+    raise exception 'the view % is to be replaced, but others depend on it', found
+        using hint = 'Drop those (or rename the view), repeat, and make them again.';
+end $$;
+comment on function orion_ingest.drop_view(text) is 'Makes room for a view; view_made() says so if it was another one.';
+
+create or replace function orion_ingest.view_made(name text) returns void language plpgsql set search_path = '' as $$
+declare
+    was text := current_setting('orion_ingest.' || name, true);
+begin
+    if was <> '' and was <> pg_get_viewdef(format('public.%I', name)::regclass) then
+        raise warning 'replaced the view %, which was: %', name, was;
+    end if;
+    perform set_config('orion_ingest.' || name, '', false);
+end $$;
+comment on function orion_ingest.view_made(text) is 'To be called when what drop_view() made room for is there.';
 
 -- ── Types ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -753,6 +788,45 @@ end $$;
 
 -- ── Who is who ───────────────────────────────────────────────────────────────────────────────────────────────────
 
+-- Other versions of our functions would stop `create or replace`, or make a call ambiguous.
+do $$
+declare
+    old record;
+begin
+    for old in
+        select p.oid::regprocedure as signature from pg_proc p
+        where p.pronamespace = 'public'::regnamespace
+          and (p.proname in ('active_embedding_model', 'search_similar_chunks', 'search_similar_messages',
+                             'archive_old_messages', 'cleanup_orphaned_files', 'generate_sample_data', 'cleanup_test_data')
+               or (p.proname = 'is_admin' and p.pronargs = p.pronargdefaults))
+          and (p.proname, pg_get_function_identity_arguments(p.oid), coalesce(pg_get_function_result(p.oid), '')) not in (
+              ('is_admin', '', 'boolean'),
+              ('active_embedding_model', 'target text', 'TABLE(model text, dimensions integer)'),
+              ('search_similar_chunks', 'query_embedding vector, match_user_id uuid, match_threshold double precision, match_count integer, query_model text',
+               'TABLE(id uuid, file_id uuid, content text, chunk_index integer, page_number integer, heading text, metadata jsonb, similarity double precision)'),
+              ('search_similar_messages', 'query_embedding vector, match_user_id uuid, match_conversation_id uuid, match_threshold double precision, match_count integer, query_model text',
+               'TABLE(id uuid, conversation_id uuid, role message_role, content text, created_at timestamp with time zone, similarity double precision)'),
+              ('archive_old_messages', 'older_than interval, max_rows integer', 'bigint'),
+              ('cleanup_orphaned_files', 'bucket text', 'bigint'),
+              ('generate_sample_data', 'email text', 'uuid'),
+              ('cleanup_test_data', '', 'bigint'))
+    loop
+        begin
+            execute format('drop routine %s', old.signature);
+        exception when dependent_objects_still_exist then
+            raise exception 'the function % is to be replaced, but others depend on it', old.signature
+                using hint = 'Drop those (or rename the function), repeat, and make them again.';
+        end;
+        raise warning 'replaced the function %', old.signature;
+    end loop;
+    if obj_description(to_regprocedure('public.is_admin()'), 'pg_proc')
+       is distinct from 'Whether the caller''s profile has the role admin.'
+       and to_regprocedure('public.is_admin()') is not null
+    then
+        raise warning 'replaced the function is_admin(): now user_profiles.role says who is an admin';
+    end if;
+end $$;
+
 -- Reads the profile with the owner's rights: a policy on user_profiles that read user_profiles would never end.
 create or replace function public.is_admin() returns boolean
 language sql stable security definer set search_path = '' as $$
@@ -896,31 +970,6 @@ begin
 end $$;
 comment on function public.check_query_embedding(text, vector, text) is
     'The active model, or an error that names it if a query was made by another.';
-
--- Other versions of these functions would stop `create or replace`, or make a call with named arguments ambiguous.
-do $$
-declare
-    old record;
-begin
-    for old in
-        select p.oid::regprocedure as signature from pg_proc p
-        where p.pronamespace = 'public'::regnamespace
-          and p.proname in ('search_similar_chunks', 'search_similar_messages', 'archive_old_messages',
-                            'cleanup_orphaned_files', 'generate_sample_data', 'cleanup_test_data')
-          and (coalesce(p.proargnames[1 : p.pronargs], '{}'), pg_get_function_result(p.oid)) not in (
-              (array['query_embedding', 'match_user_id', 'match_threshold', 'match_count', 'query_model'],
-               'TABLE(id uuid, file_id uuid, content text, chunk_index integer, page_number integer, heading text, metadata jsonb, similarity double precision)'),
-              (array['query_embedding', 'match_user_id', 'match_conversation_id', 'match_threshold', 'match_count', 'query_model'],
-               'TABLE(id uuid, conversation_id uuid, role message_role, content text, created_at timestamp with time zone, similarity double precision)'),
-              (array['older_than', 'max_rows'], 'bigint'),
-              (array['bucket'], 'bigint'),
-              (array['email'], 'uuid'),
-              ('{}'::text[], 'bigint'))
-    loop
-        execute format('drop function %s', old.signature);
-        raise warning 'replaced the function %', old.signature;
-    end loop;
-end $$;
 
 -- Up to 10,000 rows of one person are compared one by one: that loses nothing, and is quicker than the index, which has
 -- to step over everybody else's. Measured with 60,000 chunks of 203 people in 100 lists, one by one against by index:
@@ -1216,7 +1265,7 @@ comment on function public.cleanup_test_data() is
 
 -- ── Views ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-drop view if exists public.performance_stats;
+do $$ begin perform orion_ingest.drop_view('performance_stats'); end $$;
 create view public.performance_stats with (security_invoker = true) as
 select
     s.schemaname as schema_name,
@@ -1236,8 +1285,9 @@ where s.schemaname in ('public', 'orion_ingest')
   and (current_user not in ('anon', 'authenticated') or (select public.is_admin()))
 order by total_bytes desc;
 comment on view public.performance_stats is 'Size and use of each table; for admins and the back end.';
+do $$ begin perform orion_ingest.view_made('performance_stats'); end $$;
 
-drop view if exists public.user_activity_summary;
+do $$ begin perform orion_ingest.drop_view('user_activity_summary'); end $$;
 create view public.user_activity_summary with (security_invoker = true) as
 select
     p.id as user_id,
@@ -1275,6 +1325,7 @@ cross join lateral (
     from public.usage_logs where user_id = p.id and created_at > now() - interval '30 days'
 ) l;
 comment on view public.user_activity_summary is 'What each person has and does. Row-level security applies: people see their own line, admins all.';
+do $$ begin perform orion_ingest.view_made('user_activity_summary'); end $$;
 
 -- ── Rights ───────────────────────────────────────────────────────────────────────────────────────────────────────
 -- Old Supabase projects grant everything on new tables to everybody, new ones nothing: say all of it.
