@@ -307,6 +307,7 @@ comment on function orion_ingest.view_made(text) is 'To be called when what drop
 do $$
 declare
     wanted record;
+    needed text;
 begin
     for wanted in
         select * from (values
@@ -321,6 +322,10 @@ begin
                 (select string_agg(quote_literal(label), ', ' order by place)
                  from unnest(wanted.labels) with ordinality as l (label, place)));
             execute format('comment on type public.%I is %L', wanted.name, wanted.description);
+        elsif exists (select from pg_type t where t.oid = to_regtype('public.' || wanted.name) and t.typtype = 'e') then
+            foreach needed in array wanted.labels loop
+                execute format('alter type public.%I add value if not exists %L', wanted.name, needed);
+            end loop;
         end if;
     end loop;
 end $$;
@@ -657,6 +662,54 @@ insert into orion_ingest.active_models (target, model, dimensions)
 values ('chunks', 'text-embedding-3-small', 1536), ('messages', 'text-embedding-3-small', 1536)
 on conflict (target) do nothing;
 
+-- ── Columns of another program's making that are too narrow ──────────────────────────────────────────────────────
+
+-- A page costs a hundred-thousandth of a dollar, which numeric(10, 4) would round to nothing; headings have no limit;
+-- and a function that returns text may not return varchar. Neither change rewrites a table. A wider integer does: it
+-- comes where that is quick, and elsewhere the worker gets along without.
+do $$
+declare
+    narrow record;
+begin
+    for narrow in
+        select c.oid::regclass as relation, a.attname, format_type(a.atttypid, a.atttypmod) as is, wanted.type
+        from (values
+            ('user_profiles', 'total_tokens_used', 'bigint'), ('user_profiles', 'monthly_token_quota', 'bigint'),
+            ('user_profiles', 'total_cost_usd', 'numeric'), ('usage_logs', 'tokens_used', 'bigint'),
+            ('usage_logs', 'cost_usd', 'numeric'), ('usage_logs', 'provider', 'text'), ('usage_logs', 'model', 'text'),
+            ('usage_logs', 'action', 'text'), ('messages', 'content', 'text'), ('messages', 'embedding_model', 'text'),
+            ('files', 'file_size', 'bigint'), ('files', 'extracted_text', 'text'), ('file_type_configs', 'max_file_size', 'bigint'),
+            ('document_chunks', 'content', 'text'), ('document_chunks', 'heading', 'text'),
+            ('document_chunks', 'embedding_model', 'text')
+        ) as wanted (relation, name, type)
+        join pg_class c on c.relname = wanted.relation and c.relnamespace = 'public'::regnamespace
+        join pg_attribute a on a.attrelid = c.oid and a.attname = wanted.name
+        where (wanted.type = 'bigint' and a.atttypid = 'integer'::regtype)
+           or (wanted.type = 'text' and a.atttypid = 'varchar'::regtype)
+           -- The scale is the lower half of the modifier.
+           or (wanted.type = 'numeric' and a.atttypid = 'numeric'::regtype and a.atttypmod >= 4
+               and ((a.atttypmod - 4) & 2047) < 10)
+    loop
+        if narrow.type = 'bigint' and orion_ingest.is_large(narrow.relation) then
+            raise warning '%.% stays an integer, since the table is large', narrow.relation, narrow.attname;
+            continue;
+        end if;
+        perform orion_ingest.drop_view('user_activity_summary');
+        begin
+            execute format('alter table %s alter column %I type %s', narrow.relation, narrow.attname, narrow.type);
+            raise warning 'widened %.% from % to %', narrow.relation, narrow.attname, narrow.is, narrow.type;
+        exception when feature_not_supported then
+            if narrow.type = 'bigint' then
+                raise warning '%.% stays an integer: %', narrow.relation, narrow.attname, sqlerrm;
+            else
+                raise exception '%.% is %, which is too narrow, and something depends on it: %', narrow.relation, narrow.attname, narrow.is, sqlerrm
+                    using hint = format('Drop what depends on it (a view, a policy, a trigger), run: alter table %s alter column %I type %s; and make it again.',
+                        narrow.relation, narrow.attname, narrow.type);
+            end if;
+        end;
+    end loop;
+end $$;
+
 -- ── Keys and checks ──────────────────────────────────────────────────────────────────────────────────────────────
 -- Foreign keys carry the user beside the row, so that nothing can point into another tenant's rows.
 
@@ -830,7 +883,7 @@ end $$;
 -- Reads the profile with the owner's rights: a policy on user_profiles that read user_profiles would never end.
 create or replace function public.is_admin() returns boolean
 language sql stable security definer set search_path = '' as $$
-    select exists (select from public.user_profiles p where p.id = (select auth.uid()) and p.role = 'admin')
+    select exists (select from public.user_profiles p where p.id = (select auth.uid()) and p.role::text = 'admin')
 $$;
 comment on function public.is_admin() is 'Whether the caller''s profile has the role admin.';
 
@@ -1103,7 +1156,7 @@ begin
                 order by (m.embedding <=> query_embedding) + 0   -- no index has this order
                 limit wanted
             )
-            select m.id, m.conversation_id, m.role, m.content, m.created_at, 1 - n.distance
+            select m.id, m.conversation_id, m.role::text::public.message_role, m.content, m.created_at, 1 - n.distance
             from nearest n join public.messages m on m.id = n.id
             where match_threshold is null or 1 - n.distance >= match_threshold
             order by n.distance, m.id;
@@ -1132,7 +1185,7 @@ begin
             order by m.embedding <=> query_embedding
             limit greatest(4 * wanted, 100)
         )
-        select m.id, m.conversation_id, m.role, m.content, m.created_at, 1 - n.distance
+        select m.id, m.conversation_id, m.role::text::public.message_role, m.content, m.created_at, 1 - n.distance
         from nearest n join public.messages m on m.id = n.id
         where match_threshold is null or 1 - n.distance >= match_threshold
         order by n.distance + 0, m.id   -- the index's order is a rough one, which the planner does not know
@@ -1161,8 +1214,8 @@ create or replace function public.archive_old_messages(
     ), archived as (
         insert into public.archived_messages (id, conversation_id, user_id, role, content, provider, model,
             tokens_used, cost_usd, tool_calls, attachments, created_at, updated_at)
-        select id, conversation_id, user_id, role, content, provider, model,
-            tokens_used, cost_usd, tool_calls, attachments, created_at, updated_at
+        select id, conversation_id, user_id, role::text::public.message_role, content,
+            provider::text::public.model_provider, model, tokens_used, cost_usd, tool_calls, attachments, created_at, updated_at
         from moved
         returning 1
     )

@@ -13,29 +13,37 @@ const CATALOG: &str = include_str!("../catalog.txt");
 pub(super) async fn compare(admin: &mut PgConnection) -> Result<Option<Step>, MigrateError> {
     let expected: Vec<(&str, &str, &str)> = CATALOG.lines().filter_map(catalog_line).collect();
     let tables: Vec<String> = expected.iter().map(|(table, ..)| (*table).into()).collect();
-    let found: BTreeMap<(String, String), String> =
-        sqlx::query_file!("src/db/sql/catalog.sql", &tables)
-            .fetch_all(admin)
-            .await?
-            .into_iter()
-            .map(|row| ((row.table_name, row.column_name), row.column_type))
-            .collect();
+    let found: BTreeMap<String, String> = sqlx::query_file!("src/db/sql/catalog.sql", &tables)
+        .fetch_all(admin)
+        .await?
+        .into_iter()
+        .map(|row| {
+            let column = format!("{}.{}", row.table_name, row.column_name);
+            (column, row.column_type)
+        })
+        .collect();
     if found.is_empty() {
         return Ok(None);
     }
 
-    let (mut added, mut differences) = (Vec::new(), Vec::new());
+    let (mut added, mut differing, mut refused) = (Vec::new(), Vec::new(), Vec::new());
     for (table, column, wanted) in expected {
-        match found.get(&(table.to_owned(), column.to_owned())) {
-            None => added.push(format!("{table}.{column}")),
-            Some(is) if serves(table, is, wanted) => {}
-            Some(is) => differences.push(format!("{table}.{column} is {is}, not {wanted}")),
+        let column = format!("{table}.{column}");
+        match found.get(&column) {
+            None => added.push(column),
+            Some(is) if is == wanted => {}
+            Some(is) if serves(table, is, wanted) => {
+                differing.push(format!("{column} is {is}, not {wanted}"));
+            }
+            Some(is) => refused.push(format!("{column} is {is}, not {wanted}")),
         }
     }
-    if differences.is_empty() {
-        Ok(Some(Step::Adopted { added }))
+    if refused.is_empty() {
+        Ok(Some(Step::Adopted { added, differing }))
     } else {
-        Err(MigrateError::Different { differences })
+        Err(MigrateError::Different {
+            differences: refused,
+        })
     }
 }
 
@@ -56,10 +64,10 @@ const OURS: [&str; 5] = [
 
 /// Whether a column of type `is` does for `wanted`.
 ///
-/// The status may have more labels and other enums any, a text may have a limit, and an amount of money may have other
-/// digits, but enough of them: embedding a page costs a hundred-thousandth of a dollar.
+/// The status may have more labels and other enums any: the first file adds those that are missing. It also widens what
+/// the worker would not fit into, texts with a limit and amounts of money with few digits.
 fn serves(table: &str, is: &str, wanted: &str) -> bool {
-    if is == wanted || (!OURS.contains(&table) && !wanted.starts_with("vector")) {
+    if !OURS.contains(&table) && !wanted.starts_with("vector") {
         return true;
     }
     match (is.strip_prefix("enum "), wanted.strip_prefix("enum ")) {
@@ -67,19 +75,11 @@ fn serves(table: &str, is: &str, wanted: &str) -> bool {
             let has = |label| is.split(' ').any(|other| other == label);
             !wanted.split(' ').any(|label| label == "processing") || wanted.split(' ').all(has)
         }
-        (None, None) if wanted.starts_with("numeric") => {
-            is == "numeric" || scale(is) >= scale(wanted)
+        (None, None) => {
+            (wanted.starts_with("numeric") && is.starts_with("numeric"))
+                || (wanted == "bigint" && is == "integer")
+                || (wanted == "text" && is.starts_with("character varying") && !is.ends_with("[]"))
         }
-        (None, None) => wanted == "text" && is.starts_with("character varying"),
         _ => false,
     }
-}
-
-/// `10` of `numeric(20,10)`; `None`, which is less than any, of what has no scale.
-fn scale(column_type: &str) -> Option<u32> {
-    let (_, scale) = column_type
-        .strip_prefix("numeric(")?
-        .strip_suffix(')')?
-        .split_once(',')?;
-    scale.parse().ok()
 }

@@ -14,8 +14,10 @@ pub struct Report {
 pub enum Step {
     /// The tables were there without a record of how: they were given what they lacked.
     Adopted {
-        /// Columns that were missing.
+        /// Columns that were missing, `table.column`.
         added: Vec<String>,
+        /// Columns that do although their types are others, `table.column is …, not …`.
+        differing: Vec<String>,
     },
     /// A file was run.
     Applied {
@@ -45,30 +47,40 @@ pub enum Step {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for step in &self.steps {
-            match step {
-                Step::Adopted { added } if added.is_empty() => {
-                    writeln!(
-                        f,
-                        "adopted   the tables that were here; no column was missing"
-                    )
-                }
-                Step::Adopted { added } => {
-                    writeln!(
-                        f,
-                        "adopted   the tables that were here, adding {}",
-                        added.join(", ")
-                    )
-                }
-                Step::Applied { file } => writeln!(f, "applied   {file}"),
-                Step::AlreadyThere { file } => writeln!(f, "was there {file}"),
-                Step::Seeded => writeln!(f, "seeded    file types and sample prompts"),
-                Step::Built { name } => writeln!(f, "built     {name}"),
-                Step::Left { name, reason } => writeln!(f, "left      {name}: {reason}"),
-            }?;
-        }
-        Ok(())
+        let lines: Vec<String> = self.steps.iter().flat_map(lines).collect();
+        f.write_str(&lines.join("\n"))
     }
+}
+
+fn lines(step: &Step) -> Vec<String> {
+    match step {
+        Step::Adopted { added, differing } => {
+            let mut lines = vec!["adopted   the tables that were here".to_owned()];
+            lines.extend(by_table("added  ", added));
+            lines.extend(by_table("differs", differing));
+            lines
+        }
+        Step::Applied { file } => vec![format!("applied   {file}")],
+        Step::AlreadyThere { file } => vec![format!("was there {file}")],
+        Step::Seeded => vec!["seeded    file types and sample prompts".to_owned()],
+        Step::Built { name } => vec![format!("built     {name}")],
+        Step::Left { name, reason } => vec![format!("left      {name}: {reason}")],
+    }
+}
+
+/// A line for each table; `columns` come table by table.
+fn by_table(what: &str, columns: &[String]) -> Vec<String> {
+    let columns: Vec<(&str, &str)> = columns
+        .iter()
+        .filter_map(|column| column.split_once('.'))
+        .collect();
+    columns
+        .chunk_by(|one, next| one.0 == next.0)
+        .map(|chunk| {
+            let names: Vec<&str> = chunk.iter().map(|(_, column)| *column).collect();
+            format!("{what}   {}: {}", chunk[0].0, names.join("; "))
+        })
+        .collect()
 }
 
 /// Why the database is not up to date.

@@ -7,7 +7,7 @@ select id as "id!: FileId",
     storage_path as "storage_path!",
     original_name as "original_name!",
     mime_type as "mime_type!",
-    file_size,
+    file_size::bigint as file_size,
     processing_attempts as "processing_attempts!",
     leases_lost as "leases_lost!",
     created_at > now() - make_interval(secs => $6) as "upload_may_come!"

@@ -118,7 +118,7 @@ async fn an_empty_database_is_prepared_and_repeating_it_changes_nothing() {
     let again = migrated(&mut blank).await;
     assert_eq!(
         again.to_string(),
-        "was there 001_initial_schema\nwas there 002_ingestion\nseeded    file types and sample prompts\n"
+        "was there 001_initial_schema\nwas there 002_ingestion\nseeded    file types and sample prompts"
     );
     assert_same(&first, &picture(&mut blank).await);
 
@@ -149,7 +149,8 @@ async fn files_that_were_applied_by_psql_are_adopted_as_they_are() {
     psql(&mut blank, SECOND).await;
     let before = picture(&mut blank).await;
     let mut expected = applied();
-    expected.insert(0, Step::Adopted { added: Vec::new() });
+    let (added, differing) = (Vec::new(), Vec::new());
+    expected.insert(0, Step::Adopted { added, differing });
     assert_eq!(migrated(&mut blank).await.steps, expected);
     assert_same(&before, &picture(&mut blank).await);
 }
@@ -311,6 +312,8 @@ async fn age(connection: &mut PgConnection) {
              drop function archive_old_messages(interval, integer), cleanup_orphaned_files(text),
                  generate_sample_data(text), cleanup_test_data();
              create function archive_old_messages() returns void language sql as '';
+             create function archive_old_messages(older_than text, max_rows integer default 5) returns bigint
+                 language sql as 'select 7::bigint';
              create function cleanup_orphaned_files() returns integer language sql as 'select 7';
              create function generate_sample_data(user_email text) returns void language sql as '';
              create function cleanup_test_data() returns void language sql as '';
@@ -334,11 +337,19 @@ async fn a_live_database_is_adopted_without_putting_anything_back_into_the_queue
     let (_stack, mut admin) = database().await;
     age(&mut admin).await;
     let report = migrated(&mut admin).await;
-    let Step::Adopted { added } = &report.steps[0] else {
+    let Step::Adopted { added, .. } = &report.steps[0] else {
         panic!("{report}");
     };
     assert_eq!(added.len(), 11, "{report}");
     assert!(added.contains(&"files.due_at".to_owned()), "{report}");
+    assert!(
+        report.to_string().starts_with(
+            "adopted   the tables that were here\n\
+             added     document_chunks: content_sha256; embedding_model; token_count\n\
+             added     files: content_sha256; due_at;"
+        ),
+        "{report}"
+    );
 
     let states = rows(
         &mut admin,
@@ -416,13 +427,11 @@ async fn tables_of_other_types_are_refused_and_left_alone() {
     run(
         &mut admin,
         "drop view user_activity_summary;
-         alter table files alter column file_size type integer;
+         alter table files drop column file_size cascade, add column file_size text;
          truncate document_chunks;
          drop index idx_document_chunks_embedding;
          alter table document_chunks alter column embedding type vector(768);
-         alter table user_profiles alter column total_cost_usd type numeric(10, 2);
-         alter table files alter column original_name type varchar(255);
-         alter table conversations alter column title type varchar(40);
+         alter table usage_logs drop column metadata, add column metadata text;
          alter type processing_status add value 'archived';",
     )
     .await;
@@ -432,13 +441,148 @@ async fn tables_of_other_types_are_refused_and_left_alone() {
             differences,
             [
                 "document_chunks.embedding is vector(768), not vector(1536)",
-                "files.file_size is integer, not bigint",
-                "user_profiles.total_cost_usd is numeric(10,2), not numeric(20,10)",
+                "files.file_size is text, not bigint",
+                "usage_logs.metadata is text, not jsonb",
             ]
         ),
         other => panic!("{other:?}"),
     }
     assert_eq!(picture_of_columns(&mut admin).await, before);
+}
+
+/// Our tables as another program may have made them: narrower, with enums of other names and fewer labels.
+const NARROW: &str = "
+    drop view user_activity_summary;
+    drop function search_similar_messages(vector, uuid, uuid, double precision, integer, text), is_admin() cascade;
+    create type speaker as enum ('system', 'assistant', 'user');
+    alter table messages alter column role type speaker using role::text::speaker;
+    drop type model_provider cascade;
+    create type model_provider as enum ('openai', 'anthropic');
+    drop type user_role cascade;
+    create type user_role as enum ('user', 'owner');
+    alter table user_profiles alter column total_cost_usd type numeric(10, 2), alter column total_tokens_used type integer,
+        add column role user_role not null default 'user';
+    alter table usage_logs alter column cost_usd type numeric(10, 6), alter column tokens_used type integer,
+        alter column model type varchar(20);
+    alter table files alter column file_size type integer, alter column original_name type varchar(255);
+    alter table document_chunks alter column content type varchar, alter column heading type varchar(40);
+    alter table messages alter column content type varchar(8000);
+    alter table conversations alter column title type varchar(40);
+    create view user_activity_summary as select total_cost_usd from user_profiles";
+
+#[tokio::test]
+async fn columns_that_are_too_narrow_are_widened_and_those_that_do_are_named() {
+    let (_stack, mut admin) = database().await;
+    age(&mut admin).await;
+    run(&mut admin, NARROW).await;
+    let report = migrated(&mut admin).await;
+    for line in [
+        "differs   conversations: title is character varying(40), not text",
+        "differs   usage_logs: cost_usd is numeric(10,6), not numeric(20,10); model is character varying(20), not text; tokens_used is integer, not bigint",
+    ] {
+        assert!(report.to_string().contains(line), "{report}");
+    }
+    let types = rows(
+        &mut admin,
+        "select format_type(atttypid, atttypmod) from (values
+             ('user_profiles', 'total_cost_usd'), ('user_profiles', 'total_tokens_used'), ('usage_logs', 'cost_usd'),
+             ('usage_logs', 'tokens_used'), ('files', 'file_size'), ('document_chunks', 'heading'), ('messages', 'content')
+         ) c (relation, name) join pg_attribute on attrelid = relation::regclass and attname = name",
+    )
+    .await;
+    assert_eq!(
+        types,
+        [
+            "numeric", "bigint", "numeric", "bigint", "bigint", "text", "text"
+        ]
+    );
+    let labels = row(
+        &mut admin,
+        "select 'admin' = any (enum_range(null::user_role)::text[]), 'ollama' = any (enum_range(null::model_provider)::text[])",
+    )
+    .await;
+    assert_eq!(labels, "t,t");
+
+    run(
+        &mut admin,
+        &format!(
+            "insert into conversations (id, user_id) values ('{ADA}', '{ADA}');
+             insert into messages (conversation_id, user_id, role, content, embedding, created_at)
+                 values ('{ADA}', '{ADA}', 'user', 'hello', {}, now() - interval '2 years')",
+            vector(0, 0.0)
+        ),
+    )
+    .await;
+    for (function, found) in [("chunks", "old"), ("messages", "hello")] {
+        let query = format!(
+            "select content from search_similar_{function}({}, '{ADA}')",
+            vector(0, 0.0)
+        );
+        assert_eq!(row(&mut admin, &query).await, found);
+    }
+    assert_eq!(
+        row(&mut admin, "select archive_old_messages()").await,
+        "1",
+        "whatever the type of a role"
+    );
+}
+
+#[tokio::test]
+async fn an_amount_of_money_is_widened_in_a_large_table_too_and_an_integer_left() {
+    let (_stack, mut admin) = database().await;
+    age(&mut admin).await;
+    run(
+        &mut admin,
+        "drop view user_activity_summary;
+         alter table usage_logs alter column cost_usd type numeric(10, 6), alter column tokens_used type integer;
+         update pg_class set reltuples = 200000 where oid = 'usage_logs'::regclass",
+    )
+    .await;
+    let place = "select pg_relation_filenode('usage_logs')";
+    let before = row(&mut admin, place).await;
+    migrated(&mut admin).await;
+    assert_eq!(
+        row(&mut admin, place).await,
+        before,
+        "nothing was rewritten"
+    );
+    let types = rows(
+        &mut admin,
+        "select format_type(atttypid, atttypmod) from pg_attribute
+         where attrelid = 'usage_logs'::regclass and attname in ('cost_usd', 'tokens_used') order by 1",
+    )
+    .await;
+    assert_eq!(types, ["integer", "numeric"]);
+}
+
+#[tokio::test]
+async fn what_others_made_of_a_column_or_function_that_must_change_is_named_with_the_way_out() {
+    for (made, named) in [
+        (
+            "drop view user_activity_summary;
+             alter table usage_logs alter column cost_usd type numeric(10, 6);
+             create view theirs as select cost_usd from usage_logs",
+            "alter table usage_logs alter column cost_usd type numeric;",
+        ),
+        (
+            "create view theirs as select cleanup_orphaned_files()",
+            "rename the function",
+        ),
+        (
+            "create view theirs as select * from performance_stats",
+            "rename the view",
+        ),
+    ] {
+        let (_stack, mut admin) = database().await;
+        age(&mut admin).await;
+        run(&mut admin, made).await;
+        match migrate(&mut admin, false).await {
+            Err(error @ MigrateError::Refused { .. }) => {
+                assert!(error.to_string().contains(named), "{error}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 async fn picture_of_columns(connection: &mut PgConnection) -> Vec<String> {
