@@ -18,8 +18,10 @@ use crate::{
     telemetry::Chain,
 };
 
-/// How often changed `file_type_configs` are looked for; the promise is within a minute.
-const REFRESH_EVERY: Duration = Duration::from_secs(20);
+/// Changed `file_type_configs` are looked for once in so many polls …
+const POLLS_A_REFRESH: u32 = 4;
+/// … and at least this often, however rarely the queue is polled; the promise is within a minute.
+const MAX_REFRESH_EVERY: Duration = Duration::from_secs(20);
 
 /// Why the work stopped before its end.
 #[derive(Debug, thiserror::Error)]
@@ -114,8 +116,9 @@ async fn book_the_rest(pump: &mut JoinSet<()>, shutdown: &Shutdown) -> Result<()
 
 /// Follows `file_type_configs`; asks everybody to leave, and ends, when the active model is no longer ours.
 async fn refresh(app: Arc<App>, shutdown: Shutdown) {
+    let refresh_every = MAX_REFRESH_EVERY.min(app.poll_every * POLLS_A_REFRESH);
     loop {
-        tokio::time::sleep(REFRESH_EVERY).await;
+        tokio::time::sleep(refresh_every).await;
         match app.refresh().await {
             Ok(true) => {}
             Ok(false) => {

@@ -15,7 +15,10 @@ use orion_ingest::{
     worker::{Ending, Until},
 };
 use serde_json::Value;
-use tokio::{process::Command, time::timeout};
+use tokio::{
+    process::{Child, Command},
+    time::timeout,
+};
 
 use crate::{
     stack::Stack,
@@ -255,6 +258,69 @@ async fn without_notifications_a_new_file_is_found_by_looking_also_while_another
         watch.until_completed(held).await;
         shutdown.finish();
     });
+}
+
+/// The service as a process that looks for changes often.
+fn service(stack: &Stack) -> Child {
+    stack
+        .program(&["run", "--poll-interval", "100ms"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("a process")
+}
+
+#[tokio::test]
+async fn a_service_follows_changed_file_types_without_a_restart() {
+    let stack = Stack::new().await;
+    let user = stack.user().await;
+    let mut watch = stack.watch().await;
+    let _service = service(&stack);
+    let before = stack.file(user, "before.txt", "tea").await;
+    watch.until_completed(before).await;
+    stack
+        .sql("update file_type_configs set enabled = false where mime_type = 'text/plain'")
+        .await;
+    let refused = async {
+        loop {
+            let file = stack.file(user, "after.txt", "tea").await;
+            let row = watch
+                .until(file, |row| {
+                    matches!(row.status.as_str(), "completed" | "failed")
+                })
+                .await;
+            if row.status == "failed" {
+                return row;
+            }
+        }
+    };
+    let row = timeout(PATIENCE, refused)
+        .await
+        .expect("the change is noticed");
+    assert_eq!(row.outcome(), ("failed", Some("type_disabled")));
+}
+
+#[tokio::test]
+async fn a_service_whose_model_is_no_longer_the_active_one_hands_back_its_files_and_exits_1() {
+    let stack = Stack::new().await;
+    let user = stack.user().await;
+    let mut watch = stack.watch().await;
+    stack.provider().faults.hold();
+    let mut service = service(&stack);
+    let held = stack.file(user, "held.txt", "tea").await;
+    watch.until_claimed(held).await;
+    stack
+        .sql("update orion_ingest.active_models set model = 'another' where target = 'chunks'")
+        .await;
+    let status = timeout(PATIENCE, service.wait())
+        .await
+        .expect("an end")
+        .expect("a process");
+    assert_eq!(status.code(), Some(1));
+    let row = stack.state(held).await;
+    assert_eq!((row.status.as_str(), row.attempts), ("pending", 0));
+    stack.provider().faults.release();
 }
 
 #[tokio::test]
