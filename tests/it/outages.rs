@@ -5,6 +5,7 @@ use std::time::Duration;
 use orion_ingest::{
     embedded::{provider, storage},
     metrics::Outcome,
+    worker::Ending,
 };
 
 use crate::{
@@ -239,4 +240,25 @@ async fn a_drain_waits_out_an_outage() {
     assert_eq!(ending, orion_ingest::worker::Ending::Drained);
     let outcomes: Vec<Outcome> = settled.iter().map(|settled| settled.outcome).collect();
     assert_eq!(outcomes, [Outcome::Retried, Outcome::Completed]);
+}
+
+#[tokio::test]
+async fn a_bucket_that_is_not_there_ends_a_drain_and_fails_no_file_however_old() {
+    let stack = Stack::new().await;
+    let user = stack.user().await;
+    let file = stack.file(user, "a.txt", "tea").await;
+    stack
+        .set(file, "created_at = now() - interval '1 day'")
+        .await;
+    let worker = stack
+        .worker_with(|config| config.storage.bucket = "misspelt".into())
+        .await;
+    let (ending, _) = worker.drain().await;
+    assert_eq!(ending, Ending::StorageRefused);
+    let row = stack.state(file).await;
+    assert_eq!(row.outcome(), ("pending", Some("storage_unavailable")));
+    assert_eq!(row.attempts, 0);
+    stack.make_due(file).await;
+    stack.worker().await.drain().await;
+    assert_eq!(stack.state(file).await.status, "completed");
 }
