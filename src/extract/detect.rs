@@ -11,16 +11,75 @@ use super::{Hints, error::ExtractError};
 /// How far into a file the marks of its type are looked for.
 const HEAD_BYTES: usize = 1024;
 
-/// What the bytes show.
+/// A format that is no plain text and that an extractor reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Shape {
+pub(super) enum Format {
     /// `%PDF` near the start.
     Pdf,
     /// A zip with a Word document in it.
     Docx,
+    /// A zip with slides in it.
+    Pptx,
+    /// A zip with sheets in it.
+    Xlsx,
+    /// Sheets of Excel 97 to 2003.
+    Xls,
+    /// An OpenDocument text.
+    Odt,
+    /// OpenDocument sheets.
+    Ods,
+    /// OpenDocument slides.
+    Odp,
+    /// A zip of web pages with an order.
+    Epub,
+    /// `{\rtf` at the start.
+    Rtf,
+}
+
+impl Format {
+    /// `file_type_configs.extractor` of its rows.
+    pub(super) const fn extractor(self) -> &'static str {
+        match self {
+            Self::Pdf => "pdf",
+            Self::Docx => "docx",
+            Self::Pptx => "pptx",
+            Self::Xlsx => "xlsx",
+            Self::Xls => "xls",
+            Self::Odt => "odt",
+            Self::Ods => "ods",
+            Self::Odp => "odp",
+            Self::Epub => "epub",
+            Self::Rtf => "rtf",
+        }
+    }
+
+    /// The type to name where no row has the extractor.
+    const fn mime_type(self) -> &'static str {
+        match self {
+            Self::Pdf => "application/pdf",
+            Self::Docx => "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+            Self::Pptx => {
+                "application/vnd.openxmlformats-officedocument.presentationml.presentation"
+            }
+            Self::Xlsx => "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+            Self::Xls => "application/vnd.ms-excel",
+            Self::Odt => "application/vnd.oasis.opendocument.text",
+            Self::Ods => "application/vnd.oasis.opendocument.spreadsheet",
+            Self::Odp => "application/vnd.oasis.opendocument.presentation",
+            Self::Epub => "application/epub+zip",
+            Self::Rtf => "application/rtf",
+        }
+    }
+}
+
+/// What the bytes show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// A format that an extractor reads.
+    Read(Format),
     /// A known format that no extractor reads, by its mime type.
     Foreign(&'static str),
-    /// A Word document under a password.
+    /// An Office document under a password.
     Locked,
     /// A zip without its end.
     CutZip,
@@ -43,7 +102,10 @@ pub(super) fn shape(bytes: &[u8]) -> Shape {
         return Shape::Foreign(mime_type);
     }
     if contains(&bytes[..bytes.len().min(HEAD_BYTES)], b"%PDF-") {
-        return Shape::Pdf;
+        return Shape::Read(Format::Pdf);
+    }
+    if bytes.starts_with(b"{\\rtf") {
+        return Shape::Read(Format::Rtf);
     }
     Shape::Text
 }
@@ -78,32 +140,51 @@ const MAGIC: &[(usize, &[u8], &str)] = &[
     (0, b"\0asm", "application/wasm"),
     (0, b"SQLite format 3\0", "application/vnd.sqlite3"),
     (0, b"%!PS", "application/postscript"),
-    (0, b"{\\rtf", "application/rtf"),
 ];
 
-/// Parts that name what a zip is: the part, its mime type.
-const PARTS: &[(&str, &str)] = &[
+/// Parts that name what a zip is.
+const PARTS: &[(&str, Shape)] = &[
+    ("xl/workbook.xml", Shape::Read(Format::Xlsx)),
+    ("xl/workbook.bin", Shape::Read(Format::Xlsx)),
+    ("ppt/presentation.xml", Shape::Read(Format::Pptx)),
+    ("META-INF/container.xml", Shape::Read(Format::Epub)),
+];
+
+/// Types that a zip may name in its first part, unpacked.
+const DECLARED: &[(&str, Shape)] = &[
     (
-        "xl/workbook.xml",
-        "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+        "application/vnd.oasis.opendocument.text",
+        Shape::Read(Format::Odt),
     ),
-    ("xl/workbook.bin", "application/vnd.ms-excel"),
     (
-        "ppt/presentation.xml",
-        "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+        "application/vnd.oasis.opendocument.spreadsheet",
+        Shape::Read(Format::Ods),
     ),
-    ("META-INF/container.xml", "application/epub+zip"),
+    (
+        "application/vnd.oasis.opendocument.presentation",
+        Shape::Read(Format::Odp),
+    ),
+    ("application/epub+zip", Shape::Read(Format::Epub)),
 ];
 
 fn zip_shape(bytes: &[u8]) -> Shape {
     let Ok(archive) = ZipArchive::new(Cursor::new(bytes)) else {
         return Shape::CutZip;
     };
-    if let Some((_, mime_type)) = PARTS
+    if archive.index_for_name("mimetype").is_some() {
+        let head = &bytes[..bytes.len().min(HEAD_BYTES)];
+        let declared = DECLARED
+            .iter()
+            .find(|(mime_type, _)| contains(head, mime_type.as_bytes()));
+        if let Some((_, shape)) = declared {
+            return *shape;
+        }
+    }
+    if let Some((_, shape)) = PARTS
         .iter()
         .find(|(part, _)| archive.index_for_name(part).is_some())
     {
-        return Shape::Foreign(mime_type);
+        return *shape;
     }
     // Writers may call the main part otherwise (`word/document2.xml`), but keep it in this folder.
     let word = |name: &str| {
@@ -113,21 +194,7 @@ fn zip_shape(bytes: &[u8]) -> Shape {
             .is_some_and(|stem| stem.starts_with("word/document"))
     };
     if archive.file_names().flatten().any(|name| word(&name)) {
-        return Shape::Docx;
-    }
-    if archive.index_for_name("mimetype").is_some() {
-        // Open document files store their type first and unpacked.
-        let head = &bytes[..bytes.len().min(HEAD_BYTES)];
-        for mime_type in [
-            "application/vnd.oasis.opendocument.text",
-            "application/vnd.oasis.opendocument.spreadsheet",
-            "application/vnd.oasis.opendocument.presentation",
-            "application/epub+zip",
-        ] {
-            if contains(head, mime_type.as_bytes()) {
-                return Shape::Foreign(mime_type);
-            }
-        }
+        return Shape::Read(Format::Docx);
     }
     Shape::Foreign("application/zip")
 }
@@ -141,10 +208,11 @@ fn ole_shape(bytes: &[u8]) -> Shape {
     if has("EncryptedPackage") {
         return Shape::Locked;
     }
+    if has("Workbook") || has("Book") {
+        return Shape::Read(Format::Xls);
+    }
     Shape::Foreign(if has("WordDocument") {
         "application/msword"
-    } else if has("Workbook") || has("Book") {
-        "application/vnd.ms-excel"
     } else if has("PowerPoint Document") {
         "application/vnd.ms-powerpoint"
     } else if has("__properties_version1.0") {
@@ -161,14 +229,20 @@ fn contains(haystack: &[u8], needle: &[u8]) -> bool {
 }
 
 /// The row whose extractor this is; the hinted one if it fits.
-pub(super) fn row_of<'a>(
-    types: &'a FileTypes,
-    hints: &Hints,
-    extractor: &str,
-) -> Option<&'a FileType> {
+fn row_of<'a>(types: &'a FileTypes, hints: &Hints, extractor: &str) -> Option<&'a FileType> {
     hinted(types, hints)
         .find(|row| row.extractor == extractor)
         .or_else(|| types.iter().find(|row| row.extractor == extractor))
+}
+
+/// The row that reads this format.
+pub(super) fn format_row<'a>(
+    types: &'a FileTypes,
+    hints: &Hints,
+    format: Format,
+) -> Result<&'a FileType, ExtractError> {
+    row_of(types, hints, format.extractor())
+        .ok_or_else(|| ExtractError::unsupported(format.mime_type()))
 }
 
 /// The row of a text, by its hints and then by how it starts.

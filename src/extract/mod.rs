@@ -13,26 +13,34 @@ mod code;
 mod csv;
 mod detect;
 mod docx;
+mod eml;
+mod epub;
 mod error;
 pub mod frames;
 mod html;
 mod json;
 mod markdown;
+mod open_document;
+mod package;
 mod pdf;
+mod pptx;
+mod rtf;
 pub mod sandbox;
+mod sheet;
 mod text;
+mod xml;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::error::{ExtractError, Limit};
-use self::{blocks::Blocks, detect::Shape};
+use self::{
+    blocks::Blocks,
+    detect::{Format, Shape},
+};
 use crate::{
     document::{Document, Page},
     file_type::{FileType, FileTypes},
 };
-
-const PDF: &str = "application/pdf";
-const DOCX: &str = "application/vnd.openxmlformats-officedocument.wordprocessingml.document";
 
 /// What is known about a file before its bytes are read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,13 +95,9 @@ pub fn extract(bytes: &[u8], hints: &Hints, settings: &Settings) -> Result<Docum
         Shape::Foreign(mime_type) => return Err(ExtractError::unsupported(mime_type)),
         Shape::Locked => return Err(ExtractError::Encrypted),
         Shape::CutZip => return Err(ExtractError::corrupt("its end is missing")),
-        Shape::Pdf => {
-            let row = enabled(detect::row_of(&types, hints, "pdf"), PDF)?;
-            (row, pdf::extract(bytes, settings)?)
-        }
-        Shape::Docx => {
-            let row = enabled(detect::row_of(&types, hints, "docx"), DOCX)?;
-            (row, docx::extract(bytes, settings)?)
+        Shape::Read(format) => {
+            let row = enabled(detect::format_row(&types, hints, format)?)?;
+            (row, read(format, bytes, settings)?)
         }
         Shape::Text => read_text(bytes, hints, &types, settings)?,
     };
@@ -106,6 +110,19 @@ pub fn extract(bytes: &[u8], hints: &Hints, settings: &Settings) -> Result<Docum
     })
 }
 
+/// Reads a file that is no plain text.
+fn read(format: Format, bytes: &[u8], settings: &Settings) -> Result<Vec<Page>, ExtractError> {
+    match format {
+        Format::Pdf => pdf::extract(bytes, settings),
+        Format::Docx => docx::extract(bytes, settings),
+        Format::Pptx => pptx::extract(bytes, settings),
+        Format::Xlsx | Format::Xls | Format::Ods => sheet::extract(bytes, settings),
+        Format::Odt | Format::Odp => open_document::extract(bytes, settings),
+        Format::Epub => epub::extract(bytes, settings),
+        Format::Rtf => rtf::extract(bytes, settings),
+    }
+}
+
 /// Reads a file that is text or nothing.
 fn read_text<'a>(
     bytes: &[u8],
@@ -115,11 +132,15 @@ fn read_text<'a>(
 ) -> Result<(&'a FileType, Vec<Page>), ExtractError> {
     let label = charset::label_of(&hints.mime_type);
     let text = charset::decode(bytes, label).ok_or_else(|| detect::no_text(types, hints))?;
-    let row = enabled(detect::text_row(types, hints, &text), "text/plain")?;
+    let row = enabled(
+        detect::text_row(types, hints, &text)
+            .ok_or_else(|| ExtractError::unsupported("text/plain"))?,
+    )?;
     let mut blocks = Blocks::new(settings.max_text_bytes);
     match row.extractor.as_str() {
         "code" => code::extract(&text, &mut blocks)?,
         "csv" => csv::extract(&text, &mut blocks)?,
+        "eml" => eml::extract(bytes, &mut blocks)?,
         "html" => html::extract(&text, &mut blocks)?,
         "json" => json::extract(&text, &mut blocks)?,
         "markdown" => markdown::extract(&text, &mut blocks)?,
@@ -132,9 +153,8 @@ fn read_text<'a>(
     Ok((row, vec![page]))
 }
 
-/// The row, if there is one and it is not switched off.
-fn enabled<'a>(row: Option<&'a FileType>, mime_type: &str) -> Result<&'a FileType, ExtractError> {
-    let row = row.ok_or_else(|| ExtractError::unsupported(mime_type))?;
+/// The row, if it is not switched off.
+fn enabled(row: &FileType) -> Result<&FileType, ExtractError> {
     if row.enabled {
         Ok(row)
     } else {
@@ -148,6 +168,9 @@ fn enabled<'a>(row: Option<&'a FileType>, mime_type: &str) -> Result<&'a FileTyp
 mod tests {
     use super::*;
     use crate::failure::Code;
+
+    const PDF: &str = "application/pdf";
+    const DOCX: &str = "application/vnd.openxmlformats-officedocument.wordprocessingml.document";
 
     fn row(mime_type: &str, extension: &str, extractor: &str) -> FileType {
         FileType {

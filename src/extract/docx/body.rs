@@ -9,10 +9,13 @@ use quick_xml::events::BytesStart;
 use crate::document::BlockKind;
 
 use super::{
-    super::{blocks::Blocks, error::ExtractError},
+    super::{
+        blocks::Blocks,
+        error::ExtractError,
+        xml::{self, Node},
+    },
     numbering::{Numbering, number},
     styles::Styles,
-    xml::{self, Node},
 };
 
 /// Tables within tables beyond this are read as if they were not there.

@@ -6,21 +6,19 @@
 
 mod body;
 mod numbering;
-mod package;
 mod styles;
-mod xml;
 
 use std::collections::{HashMap, HashSet};
 
 use crate::document::{Block, BlockKind, Page};
 
-use self::{
-    body::Context,
-    numbering::Numbering,
+use self::{body::Context, numbering::Numbering, styles::Styles};
+use super::{
+    Settings,
+    blocks::Blocks,
+    error::ExtractError,
     package::{Package, Relationship},
-    styles::Styles,
 };
-use super::{Settings, blocks::Blocks, error::ExtractError};
 
 /// Reads a document; Word fixes no pages, so there is one without a number.
 pub(super) fn extract(bytes: &[u8], settings: &Settings) -> Result<Vec<Page>, ExtractError> {

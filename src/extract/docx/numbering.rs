@@ -2,8 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{
-    super::error::ExtractError,
+use super::super::{
+    error::ExtractError,
     xml::{self, Node},
 };
 

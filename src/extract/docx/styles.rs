@@ -2,8 +2,8 @@
 
 use std::{borrow::Cow, collections::HashMap};
 
-use super::{
-    super::error::ExtractError,
+use super::super::{
+    error::ExtractError,
     xml::{self, Node},
 };
 

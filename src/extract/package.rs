@@ -1,4 +1,4 @@
-//! The zip around a Word document: its parts, by name and by relationship.
+//! The zip around an office document or book: its parts, by name and by relationship.
 
 use std::{
     collections::HashMap,
@@ -8,10 +8,8 @@ use std::{
 use zip::{ZipArchive, result::ZipError};
 
 use super::{
-    super::{
-        charset,
-        error::{ExtractError, Limit},
-    },
+    charset,
+    error::{ExtractError, Limit},
     xml::{self, Node},
 };
 

@@ -8,7 +8,7 @@ use quick_xml::{
     events::{BytesRef, BytesStart, Event},
 };
 
-use super::super::error::ExtractError;
+use super::error::ExtractError;
 
 /// A piece of XML.
 #[derive(Clone, Copy)]

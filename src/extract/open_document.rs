@@ -1,0 +1,12 @@
+//! OpenDocument texts and presentations.
+
+use crate::document::Page;
+
+use super::{Settings, error::ExtractError};
+
+/// Reads a file.
+pub(super) fn extract(_bytes: &[u8], _settings: &Settings) -> Result<Vec<Page>, ExtractError> {
+    Err(ExtractError::unsupported(
+        "application/vnd.oasis.opendocument.text",
+    ))
+}
