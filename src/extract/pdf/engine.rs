@@ -1,6 +1,6 @@
-//! The `unpdf` engine: its pages as ours, one at a time, so that no more than one is held in its own terms.
+//! The first engine, `unpdf`: its pages as ours, one at a time, so that no more than one is held in its own terms.
 
-use std::ops::ControlFlow;
+use std::{mem, ops::ControlFlow};
 
 use unpdf::{
     ErrorKind, ErrorMode, FieldValue, FormField, PageSelection, PageStreamOptions, ParseEvent,
@@ -29,17 +29,36 @@ const MIN_DRAWN_SHAPES: u32 = 50;
 /// What an engine makes of a file.
 #[derive(Debug, Default)]
 pub(super) struct Reading {
-    pub(super) pages: Vec<Page>,
+    /// One a page, in order.
+    pub(super) sheets: Vec<Sheet>,
     /// The file's own table of contents, in order.
     pub(super) outline: Vec<Title>,
-    /// By page: it is a picture.
-    pub(super) pictures: Vec<bool>,
-    /// Pages that the engine gave up on.
-    pub(super) failed_pages: u32,
+    /// The file says that its text is tagged with its structure.
+    pub(super) is_tagged: bool,
+    /// What was filled into the form; the engine does not say where.
+    pub(super) answers: Vec<String>,
+}
+
+/// A page and what the engine says of its own reading.
+#[derive(Debug, Default)]
+pub(super) struct Sheet {
+    pub(super) page: Page,
+    /// The engine gave up on it.
+    pub(super) failed: bool,
+    /// It shows only pictures.
+    pub(super) is_picture: bool,
+    /// Visible characters of its blocks.
+    pub(super) chars: usize,
+    /// Characters that its operators draw.
+    pub(super) drawn: usize,
     /// Runs of text in fonts that do not say which letters they draw.
     pub(super) unreadable_runs: usize,
     /// Characters that stand for no letter.
     pub(super) nonsense: usize,
+    /// Characters left out as page numbers.
+    pub(super) omitted: usize,
+    /// The most columns side by side.
+    pub(super) columns: u32,
 }
 
 /// Reads a file.
@@ -53,14 +72,17 @@ pub(super) fn read(bytes: &[u8], settings: &Settings) -> Result<Reading, Extract
     }
     let mut reader = Reader {
         blocks: Blocks::new(settings.max_text_bytes),
-        answers: Vec::new(),
         reading: Reading::default(),
+        sheet: Sheet::default(),
         error: None,
     };
     parser
         .for_each_page(options(), |event| reader.event(event))
         .map_err(refused)?;
-    reader.finish()
+    match reader.error {
+        Some(error) => Err(error),
+        None => Ok(reader.reading),
+    }
 }
 
 /// Why the engine refused a file.
@@ -95,9 +117,9 @@ fn options() -> PageStreamOptions {
 
 struct Reader {
     blocks: Blocks,
-    /// What was filled into the form; the engine does not say where.
-    answers: Vec<String>,
     reading: Reading,
+    /// The page that is being read.
+    sheet: Sheet,
     error: Option<ExtractError>,
 }
 
@@ -105,14 +127,16 @@ impl Reader {
     fn event(&mut self, event: ParseEvent) -> ControlFlow<()> {
         match event {
             ParseEvent::DocumentStart {
+                metadata,
                 outline,
                 form_fields,
                 ..
             } => {
+                self.reading.is_tagged = metadata.tagged;
                 self.reading.outline = outline
                     .map(|outline| flatten(&outline.items))
                     .unwrap_or_default();
-                self.answers = form_fields.iter().filter_map(answer).collect();
+                self.reading.answers = form_fields.iter().filter_map(answer).collect();
             }
             ParseEvent::PageParsed(page) => {
                 if let Err(error) = self.page(&page) {
@@ -120,7 +144,14 @@ impl Reader {
                     return ControlFlow::Break(());
                 }
             }
-            ParseEvent::PageFailed { .. } => self.reading.failed_pages += 1,
+            ParseEvent::PageFailed { page, .. } => self.reading.sheets.push(Sheet {
+                page: Page {
+                    number: Some(page),
+                    blocks: Vec::new(),
+                },
+                failed: true,
+                ..Sheet::default()
+            }),
             ParseEvent::Progress { .. } | ParseEvent::DocumentEnd { .. } => {}
         }
         ControlFlow::Continue(())
@@ -145,12 +176,19 @@ impl Reader {
                 | model::Block::SectionBreak => {}
             }
         }
-        self.reading.pages.push(Page {
-            number: Some(page.number),
-            blocks: self.blocks.take(),
+        let count = |chars: u32| chars as usize;
+        self.reading.sheets.push(Sheet {
+            page: Page {
+                number: Some(page.number),
+                blocks: self.blocks.take(),
+            },
+            is_picture: is_picture(page),
+            drawn: count(page.painted_text_chars) + count(page.invisible_text_chars),
+            unreadable_runs: page.suppressed_text_runs,
+            omitted: count(page.omitted_page_number_chars),
+            columns: page.column_count,
+            ..mem::take(&mut self.sheet)
         });
-        self.reading.pictures.push(is_picture(page));
-        self.reading.unreadable_runs += page.suppressed_text_runs;
         Ok(())
     }
 
@@ -184,28 +222,26 @@ impl Reader {
         Ok(())
     }
 
-    /// Counts what stands for no letter.
+    /// Counts what shows, and what of it stands for no letter.
     fn weigh(&mut self, text: &str) {
-        if text.is_ascii() {
-            return;
-        }
-        let nonsense =
-            |c: &char| matches!(c, '\u{fffd}' | '\u{e000}'..='\u{f8ff}' | '\u{80}'..='\u{9f}');
-        self.reading.nonsense += text.chars().filter(nonsense).count();
+        self.sheet.chars += visible(text);
+        self.sheet.nonsense += nonsense(text);
     }
+}
 
-    fn finish(mut self) -> Result<Reading, ExtractError> {
-        if let Some(error) = self.error {
-            return Err(error);
-        }
-        for answer in self.answers {
-            self.blocks.prose(BlockKind::Paragraph, &answer)?;
-        }
-        if let Some(page) = self.reading.pages.last_mut() {
-            page.blocks.extend(self.blocks.take());
-        }
-        Ok(self.reading)
+/// Characters that show.
+pub(super) fn visible(text: &str) -> usize {
+    text.chars().filter(|c| !c.is_whitespace()).count()
+}
+
+/// Characters that stand for no letter.
+pub(super) fn nonsense(text: &str) -> usize {
+    if text.is_ascii() {
+        return 0;
     }
+    let nonsense =
+        |c: &char| matches!(c, '\u{fffd}' | '\u{e000}'..='\u{f8ff}' | '\u{80}'..='\u{9f}');
+    text.chars().filter(nonsense).count()
 }
 
 /// Whether a page shows only pictures: images, letters drawn as shapes, a scan whose hidden text is unreadable.

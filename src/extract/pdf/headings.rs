@@ -89,7 +89,7 @@ fn running(pages: &[Page]) -> HashSet<String> {
 }
 
 /// The letters of a heading: numbers differ between outline and page, and from one running head to the next.
-fn key(text: &str) -> String {
+pub(super) fn key(text: &str) -> String {
     text.chars()
         .filter(|c| c.is_alphabetic())
         .flat_map(char::to_lowercase)

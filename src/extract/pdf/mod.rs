@@ -1,86 +1,202 @@
-//! PDF: pages of headings, paragraphs, lists, tables and code, as an engine finds them, then judged and mended.
+//! PDF: pages of headings, paragraphs, lists, tables and code, as two engines find them, then judged and mended.
 //!
-//! [`engine`] is the only place that knows the engine; what follows works on its [`Reading`], whoever made it.
+//! [`engine`] and [`second`] are the only places that know an engine. The first reads every page and knows the layout
+//! best; [`doubt`] says where the second is worth its time.
 
+mod doubt;
 mod engine;
 mod headings;
 mod hyphens;
+mod lines;
+mod running;
+mod second;
 
-use crate::document::{Block, Page};
+use std::collections::HashMap;
 
-use self::engine::Reading;
-use super::{Settings, error::ExtractError};
+use crate::document::{BlockKind, Page};
+
+use self::{
+    doubt::Doubt,
+    engine::{Reading, Sheet, nonsense, visible},
+    second::Second,
+};
+use super::{
+    Settings,
+    blocks::Blocks,
+    detect::contains,
+    error::{ExtractError, Limit},
+};
 
 /// Fewer characters on a picture of a page are its number or a stamp, not its text.
 const MIN_PAGE_CHARS: usize = 20;
 
 /// Reads the pages of a file.
 pub(super) fn extract(bytes: &[u8], settings: &Settings) -> Result<Vec<Page>, ExtractError> {
-    let reading = engine::read(bytes, settings)?;
+    let mut reading = read(bytes, settings)?;
     check(&reading)?;
-    let Reading {
-        mut pages, outline, ..
-    } = reading;
+    let outline = std::mem::take(&mut reading.outline);
+    let mut pages: Vec<Page> = reading.sheets.into_iter().map(|sheet| sheet.page).collect();
+    running::remove(&mut pages);
     headings::settle(&mut pages, &outline);
     hyphens::join(&mut pages);
     Ok(pages)
 }
 
+/// What the first engine reads, with the second one's pages in place of doubtful ones.
+fn read(bytes: &[u8], settings: &Settings) -> Result<Reading, ExtractError> {
+    let mut reading = match engine::read(bytes, settings) {
+        Err(error @ ExtractError::Corrupt { .. }) => return read_alone(bytes, settings, error),
+        reading => reading?,
+    };
+    let pages = reading.sheets.len();
+    let untitled = reading.is_tagged && reading.outline.is_empty();
+    let doubted = reading
+        .sheets
+        .iter()
+        .any(|sheet| doubt::of(sheet, pages).is_some());
+    let second = (doubted || untitled || may_be_written_on(bytes)).then(|| Second::open(bytes));
+    let Some(second) = second.flatten().filter(|second| second.pages() == pages) else {
+        add_answers(&mut reading, settings)?;
+        return Ok(reading);
+    };
+    let mut blocks = Blocks::new(settings.max_text_bytes);
+    for (at, sheet) in reading.sheets.iter_mut().enumerate() {
+        let written = || second.is_written_on(at).then_some(Doubt::Written);
+        if let Some(doubt) = doubt::of(sheet, pages).or_else(written) {
+            read_again(sheet, doubt, second.text(at), &mut blocks)?;
+        }
+    }
+    if untitled {
+        reading.outline = second.headings();
+    }
+    Ok(reading)
+}
+
+/// A file that only the second engine can open, if it can.
+fn read_alone(
+    bytes: &[u8],
+    settings: &Settings,
+    error: ExtractError,
+) -> Result<Reading, ExtractError> {
+    let Some(second) = Second::open(bytes) else {
+        return Err(error);
+    };
+    if second.pages() > settings.max_pages as usize {
+        return Err(ExtractError::TooLarge {
+            limit: Limit::Pages(settings.max_pages),
+        });
+    }
+    let mut blocks = Blocks::new(settings.max_text_bytes);
+    let mut reading = Reading {
+        outline: second.headings(),
+        ..Reading::default()
+    };
+    for (number, at) in (1..).zip(0..second.pages()) {
+        let mut sheet = Sheet {
+            failed: true,
+            ..Sheet::default()
+        };
+        sheet.page.number = Some(number);
+        read_again(&mut sheet, Doubt::Failed, second.text(at), &mut blocks)?;
+        reading.sheets.push(sheet);
+    }
+    if reading.sheets.iter().all(|sheet| sheet.failed) {
+        return Err(error);
+    }
+    Ok(reading)
+}
+
+/// Takes the second engine's text for a page, if there is one and it is better; headings that the first one saw stay.
+fn read_again(
+    sheet: &mut Sheet,
+    doubt: Doubt,
+    text: Option<String>,
+    blocks: &mut Blocks,
+) -> Result<(), ExtractError> {
+    let Some(text) = text.filter(|text| doubt::is_better(text, sheet, doubt)) else {
+        return Ok(());
+    };
+    let mut headings = HashMap::new();
+    for block in &sheet.page.blocks {
+        if let BlockKind::Heading { level } = block.kind {
+            headings.insert(headings::key(&block.text), level);
+        }
+    }
+    lines::add(&text, &headings, blocks)?;
+    sheet.page.blocks = blocks.take();
+    sheet.failed = false;
+    sheet.unreadable_runs = 0;
+    sheet.chars = visible(&text);
+    sheet.nonsense = nonsense(&text);
+    Ok(())
+}
+
+/// Whether fields or notes may lie on some page: named in the open, or perhaps inside a packed object.
+fn may_be_written_on(bytes: &[u8]) -> bool {
+    contains(bytes, b"/Annots") || contains(bytes, b"/ObjStm")
+}
+
+/// Adds what was filled into the form, for want of the second engine, which knows where.
+fn add_answers(reading: &mut Reading, settings: &Settings) -> Result<(), ExtractError> {
+    let mut blocks = Blocks::new(settings.max_text_bytes);
+    for answer in std::mem::take(&mut reading.answers) {
+        blocks.prose(BlockKind::Paragraph, &answer)?;
+    }
+    if let Some(sheet) = reading.sheets.last_mut() {
+        let answers = blocks.take();
+        sheet.chars += answers
+            .iter()
+            .map(|block| visible(&block.text))
+            .sum::<usize>();
+        sheet.page.blocks.extend(answers);
+    }
+    Ok(())
+}
+
 /// Whether what was read is the text of the document rather than remains of it.
 fn check(reading: &Reading) -> Result<(), ExtractError> {
-    let pages = reading.pages.len();
-    let chars: usize = reading.pages.iter().map(page_chars).sum();
-    let pictures = reading.pictures.iter().filter(|picture| **picture).count();
+    let sheets = &reading.sheets;
+    let chars: usize = sheets.iter().map(|sheet| sheet.chars).sum();
+    let pictures = sheets.iter().filter(|sheet| sheet.is_picture).count();
     let scanned = || ExtractError::Scanned {
         pages: u32::try_from(pictures).unwrap_or(u32::MAX),
     };
     if chars == 0 && pictures > 0 {
         return Err(scanned());
     }
-    if chars == 0 && reading.failed_pages > 0 {
+    if chars == 0 && sheets.iter().any(|sheet| sheet.failed) {
         return Err(ExtractError::corrupt("its pages cannot be read"));
     }
-    if chars == 0 || is_garbled(reading, chars) {
+    if chars == 0 || is_garbled(sheets, chars) {
         return Err(ExtractError::NoText);
     }
-    if pictures * 10 >= pages * 9 && chars < pages * MIN_PAGE_CHARS {
+    if pictures * 10 >= sheets.len() * 9 && chars < sheets.len() * MIN_PAGE_CHARS {
         return Err(scanned());
     }
     Ok(())
 }
 
-fn page_chars(page: &Page) -> usize {
-    page.blocks.iter().map(visible).sum()
-}
-
-fn visible(block: &Block) -> usize {
-    block.text.chars().filter(|c| !c.is_whitespace()).count()
-}
-
 /// Whether fonts that do not say which letters they draw left little of the text, or nonsense in its place.
-fn is_garbled(reading: &Reading, chars: usize) -> bool {
+fn is_garbled(sheets: &[Sheet], chars: usize) -> bool {
+    let lost: usize = sheets.iter().map(|sheet| sheet.unreadable_runs).sum();
+    let nonsense: usize = sheets.iter().map(|sheet| sheet.nonsense).sum();
     // A run that could not be read has one letter at least.
-    let lost = reading.unreadable_runs > chars.saturating_mul(4);
-    lost || reading.nonsense.saturating_mul(10) > chars.saturating_mul(3)
+    lost > chars.saturating_mul(4) || nonsense.saturating_mul(10) > chars.saturating_mul(3)
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::document::BlockKind;
-
     use super::*;
 
     fn reading(texts: &[&str], pictures: usize) -> Reading {
-        let page = |text: &&str| Page {
-            number: Some(1),
-            blocks: vec![Block {
-                kind: BlockKind::Paragraph,
-                text: (*text).to_owned(),
-            }],
+        let sheet = |(place, text): (usize, &&str)| Sheet {
+            is_picture: place < pictures,
+            chars: visible(text),
+            nonsense: nonsense(text),
+            ..Sheet::default()
         };
         Reading {
-            pages: texts.iter().map(page).collect(),
-            pictures: (0..texts.len()).map(|place| place < pictures).collect(),
+            sheets: texts.iter().enumerate().map(sheet).collect(),
             ..Reading::default()
         }
     }
@@ -106,17 +222,17 @@ mod tests {
         assert_eq!(check(&reading(&[""], 0)), Err(ExtractError::NoText));
         let mut unreadable = reading(&[TEXT], 0);
         assert_eq!(check(&unreadable), Ok(()));
-        unreadable.unreadable_runs = 1000;
+        unreadable.sheets[0].unreadable_runs = 1000;
         assert_eq!(check(&unreadable), Err(ExtractError::NoText));
         let mut nonsense = reading(&[TEXT], 0);
-        nonsense.nonsense = 20;
+        nonsense.sheets[0].nonsense = 20;
         assert_eq!(check(&nonsense), Err(ExtractError::NoText));
     }
 
     #[test]
     fn pages_that_all_fail_make_a_file_corrupt() {
         let mut failed = reading(&[""], 0);
-        failed.failed_pages = 1;
+        failed.sheets[0].failed = true;
         assert!(matches!(check(&failed), Err(ExtractError::Corrupt { .. })));
     }
 

@@ -1,0 +1,161 @@
+//! Which pages are read a second time, and which of two readings is taken.
+//!
+//! Two engines together read more than either alone, at twice the cost: so the second is asked only where the first one's
+//! own figures say that its text is not what the page draws.
+
+use super::engine::{Sheet, nonsense, visible};
+
+/// A page number is shorter; more than that, left out as one, was the axis of a chart or the numbers of lines.
+const MAX_PAGE_NUMBER: usize = 16;
+
+/// In files of fewer pages nobody can tell a page number from another.
+const MIN_NUMBERED_PAGES: usize = 3;
+
+/// More columns side by side are a table or a drawing that was taken apart.
+const MAX_COLUMNS: u32 = 8;
+
+/// Text of fewer letters is not judged by them.
+const MIN_LETTERS: usize = 40;
+
+/// Why a page is read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Doubt {
+    /// The first engine gave up on it.
+    Failed,
+    /// It has fields or notes, which the first engine does not read.
+    Written,
+    /// Its fonts hide letters, or less came out than the page draws.
+    Lost,
+    /// More came out than the page draws.
+    Doubled,
+    /// What was left out as page numbers is none.
+    Numbers,
+    /// The order of reading cannot be right.
+    Torn,
+}
+
+/// What is doubtful in a page of a file of so many.
+pub(super) fn of(sheet: &Sheet, pages: usize) -> Option<Doubt> {
+    let Sheet { chars, drawn, .. } = *sheet;
+    let numbers = sheet.omitted > MAX_PAGE_NUMBER
+        || pages < MIN_NUMBERED_PAGES && sheet.omitted * 200 > drawn;
+    if sheet.failed {
+        Some(Doubt::Failed)
+    } else if sheet.unreadable_runs > 0 || sheet.nonsense > 0 {
+        Some(Doubt::Lost)
+    } else if numbers {
+        Some(Doubt::Numbers)
+    } else if (chars + sheet.omitted) * 20 + 40 < drawn * 19 {
+        Some(Doubt::Lost)
+    } else if chars * 10 > drawn * 11 + 200 {
+        Some(Doubt::Doubled)
+    } else if sheet.columns > MAX_COLUMNS {
+        Some(Doubt::Torn)
+    } else {
+        None
+    }
+}
+
+/// Whether the second engine's text of a page is better than the first one's.
+pub(super) fn is_better(text: &str, sheet: &Sheet, doubt: Doubt) -> bool {
+    let chars = visible(text);
+    match doubt {
+        Doubt::Failed => is_legible(text),
+        Doubt::Written => chars > sheet.chars + 1 && is_legible(text),
+        // A letter or two more is a matter of taste, and the first engine's order of reading is better.
+        Doubt::Lost => chars * 200 > sheet.chars * 201 && is_legible(text),
+        Doubt::Numbers => chars > sheet.chars,
+        Doubt::Doubled => chars < sheet.chars && chars * 20 >= sheet.drawn * 19,
+        Doubt::Torn => chars * 20 >= sheet.drawn * 19,
+    }
+}
+
+/// Whether text is made of letters that somebody can read, rather than of the numbers by which a font knows its shapes.
+///
+/// Those come as characters without meaning, or as Latin letters in which hardly a vowel occurs: `-DKUJDQJ` for `Jahrgang`.
+fn is_legible(text: &str) -> bool {
+    let chars = visible(text);
+    if chars == 0 || nonsense(text) * 20 > chars {
+        return false;
+    }
+    let words = text
+        .split(|c: char| !c.is_ascii_alphabetic())
+        .filter(|word| word.len() > 2);
+    let (mut letters, mut vowels) = (0, 0);
+    for letter in words.flat_map(str::bytes) {
+        letters += 1;
+        vowels += usize::from(b"aeiouyAEIOUY".contains(&letter));
+    }
+    letters < MIN_LETTERS || vowels * 100 >= letters * 22
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sheet(chars: usize, drawn: usize) -> Sheet {
+        Sheet {
+            chars,
+            drawn,
+            ..Sheet::default()
+        }
+    }
+
+    #[test]
+    fn a_page_whose_text_is_what_it_draws_is_read_once() {
+        assert_eq!(of(&sheet(1000, 1000), 10), None);
+        assert_eq!(of(&sheet(980, 1000), 10), None);
+        assert_eq!(of(&sheet(0, 0), 1), None);
+        let numbered = Sheet {
+            omitted: 2,
+            ..sheet(998, 1000)
+        };
+        assert_eq!(of(&numbered, 10), None);
+    }
+
+    #[test]
+    fn doubts_are_named() {
+        assert_eq!(of(&sheet(900, 1000), 10), Some(Doubt::Lost));
+        assert_eq!(of(&sheet(1300, 1000), 10), Some(Doubt::Doubled));
+        let with = |change: fn(&mut Sheet)| {
+            let mut sheet = sheet(100, 100);
+            change(&mut sheet);
+            sheet
+        };
+        assert_eq!(of(&with(|s| s.failed = true), 9), Some(Doubt::Failed));
+        assert_eq!(of(&with(|s| s.unreadable_runs = 1), 9), Some(Doubt::Lost));
+        assert_eq!(of(&with(|s| s.nonsense = 1), 9), Some(Doubt::Lost));
+        assert_eq!(of(&with(|s| s.omitted = 17), 9), Some(Doubt::Numbers));
+        assert_eq!(of(&with(|s| s.omitted = 1), 2), Some(Doubt::Numbers));
+        assert_eq!(of(&with(|s| s.columns = 15), 9), Some(Doubt::Torn));
+    }
+
+    const GERMAN: &str =
+        "Der Jahrgang war gut, und die neue Heizung der Halle versorgt jetzt auch die Schule.";
+
+    #[test]
+    fn the_numbers_of_shapes_are_no_letters() {
+        assert!(is_legible(GERMAN));
+        assert!(is_legible("Съешь ещё этих мягких булок"));
+        assert!(is_legible("X-12 BRKT"));
+        // Shapes are numbered 29 below their letters in many fonts.
+        let shifted: String = GERMAN
+            .bytes()
+            .filter(|byte| *byte != b' ')
+            .map(|byte| char::from(byte - 29))
+            .collect();
+        assert!(!is_legible(&shifted), "{shifted}");
+        assert!(!is_legible("\u{fffd}\u{fffd} of it"));
+        assert!(!is_legible(" "));
+    }
+
+    #[test]
+    fn more_text_wins_unless_it_is_noise() {
+        let lost = sheet(10, 90);
+        assert!(is_better(GERMAN, &lost, Doubt::Lost));
+        assert!(!is_better(GERMAN, &sheet(70, 70), Doubt::Lost));
+        assert!(is_better(GERMAN, &sheet(10, 10), Doubt::Written));
+        assert!(is_better(GERMAN, &sheet(140, 70), Doubt::Doubled));
+        assert!(!is_better("Der", &sheet(140, 70), Doubt::Doubled));
+    }
+}
