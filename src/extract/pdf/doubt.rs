@@ -63,7 +63,11 @@ pub(super) fn is_better(text: &str, sheet: &Sheet, doubt: Doubt) -> bool {
         Doubt::Failed => is_legible(text),
         Doubt::Written => chars > sheet.chars + 1 && is_legible(text),
         // A letter or two more is a matter of taste, and the first engine's order of reading is better.
-        Doubt::Lost => chars * 200 > sheet.chars * 201 && is_legible(text),
+        Doubt::Lost => {
+            let blocks = sheet.page.blocks.iter().map(|block| &*block.text);
+            let known: usize = blocks.map(in_words).sum();
+            in_words(text) * 200 > known * 201 && is_legible(text)
+        }
         Doubt::Numbers => chars > sheet.chars,
         Doubt::Doubled => chars < sheet.chars && chars * 20 >= sheet.drawn * 19,
         Doubt::Torn => chars * 20 >= sheet.drawn * 19,
@@ -89,9 +93,43 @@ fn is_legible(text: &str) -> bool {
     letters < MIN_LETTERS || vowels * 100 >= letters * 22
 }
 
+/// Letters that stand beside another, so as to be of a word; those of other scripts than ours are words alone.
+fn in_words(text: &str) -> usize {
+    let words = text.split(|c: char| !c.is_alphabetic());
+    words
+        .filter(|word| word.len() > 1)
+        .map(|word| word.chars().count())
+        .sum()
+}
+
+/// Takes out what a page's unreadable fonts left standing, single signs and numbers, if they hide more than shows.
+pub(super) fn clear(sheet: &mut Sheet) {
+    if sheet.unreadable_runs > sheet.chars {
+        sheet
+            .page
+            .blocks
+            .retain(|block| in_words(&block.text) * 2 >= visible(&block.text));
+        let blocks = sheet.page.blocks.iter();
+        sheet.chars = blocks.map(|block| visible(&block.text)).sum();
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use crate::document::{Block, BlockKind, Page};
+
     use super::*;
+
+    fn page(text: &str) -> Page {
+        let blocks = text.split('|').map(|text| Block {
+            kind: BlockKind::Paragraph,
+            text: text.to_owned(),
+        });
+        Page {
+            number: Some(1),
+            blocks: blocks.collect(),
+        }
+    }
 
     fn sheet(chars: usize, drawn: usize) -> Sheet {
         Sheet {
@@ -151,11 +189,38 @@ mod tests {
 
     #[test]
     fn more_text_wins_unless_it_is_noise() {
-        let lost = sheet(10, 90);
-        assert!(is_better(GERMAN, &lost, Doubt::Lost));
-        assert!(!is_better(GERMAN, &sheet(70, 70), Doubt::Lost));
+        let lost = |text: &str| Sheet {
+            page: page(text),
+            ..sheet(10, 90)
+        };
+        assert!(is_better(GERMAN, &lost("Der"), Doubt::Lost));
+        assert!(!is_better(GERMAN, &lost(GERMAN), Doubt::Lost));
+        assert!(!is_better(
+            "6 % & $ (6) * 12.34 £",
+            &lost("% 6"),
+            Doubt::Lost
+        ));
         assert!(is_better(GERMAN, &sheet(10, 10), Doubt::Written));
         assert!(is_better(GERMAN, &sheet(140, 70), Doubt::Doubled));
         assert!(!is_better("Der", &sheet(140, 70), Doubt::Doubled));
+    }
+
+    #[test]
+    fn what_unreadable_fonts_left_standing_goes() {
+        let mut torn = Sheet {
+            page: page("% & (6) $|The wind vane|4"),
+            unreadable_runs: 900,
+            ..sheet(20, 20)
+        };
+        clear(&mut torn);
+        assert_eq!(torn.page, page("The wind vane"));
+        assert_eq!(torn.chars, 11);
+        let mut whole = Sheet {
+            page: page("12|34"),
+            unreadable_runs: 1,
+            ..sheet(4, 4)
+        };
+        clear(&mut whole);
+        assert_eq!(whole.page, page("12|34"));
     }
 }

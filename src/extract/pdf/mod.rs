@@ -33,6 +33,7 @@ const MIN_PAGE_CHARS: usize = 20;
 /// Reads the pages of a file.
 pub(super) fn extract(bytes: &[u8], settings: &Settings) -> Result<Vec<Page>, ExtractError> {
     let mut reading = read(bytes, settings)?;
+    reading.sheets.iter_mut().for_each(doubt::clear);
     check(&reading)?;
     let outline = std::mem::take(&mut reading.outline);
     let mut pages: Vec<Page> = reading.sheets.into_iter().map(|sheet| sheet.page).collect();
