@@ -13,6 +13,12 @@ const MIN_RUNNING_PAGES: usize = 3;
 /// Longer ones are paragraphs in large letters.
 const MAX_HEADING_BYTES: usize = 250;
 
+/// With so many words and a full stop at the end it is a sentence, with fewer an abbreviation: `Smith & Co.`
+const MAX_ABBREVIATED_WORDS: usize = 4;
+
+/// A word is as long in any script: three letters, or one of three bytes.
+const MIN_WORD_BYTES: usize = 3;
+
 /// An entry of an outline.
 #[derive(Debug)]
 pub(super) struct Title {
@@ -47,7 +53,7 @@ pub(super) fn settle(pages: &mut [Page], outline: &[Title]) {
             if let Some(level) = named {
                 block.kind = BlockKind::Heading { level };
                 above = level;
-            } else if block.text.len() > MAX_HEADING_BYTES || running.contains(&key(&block.text)) {
+            } else if !reads_as_heading(&block.text) || running.contains(&key(&block.text)) {
                 block.kind = BlockKind::Paragraph;
             } else {
                 block.kind = BlockKind::Heading {
@@ -56,6 +62,17 @@ pub(super) fn settle(pages: &mut [Page], outline: &[Title]) {
             }
         }
     }
+}
+
+/// Whether large letters make a heading of this: not of a sentence, of half a line or of the signs of a drawing.
+fn reads_as_heading(text: &str) -> bool {
+    let mut words = text.split_whitespace();
+    let sentence = text.ends_with(['。', '、', ',', ';'])
+        || text.ends_with('.')
+            && words.by_ref().take(MAX_ABBREVIATED_WORDS + 1).count() > MAX_ABBREVIATED_WORDS;
+    let mut runs = text.split(|c: char| !c.is_alphabetic());
+    let worded = runs.any(|run| run.len() >= MIN_WORD_BYTES);
+    text.len() <= MAX_HEADING_BYTES && worded && !sentence
 }
 
 /// The level of the outline's entry that this block is the target of.
@@ -143,6 +160,26 @@ mod tests {
             kinds(&pages),
             [heading(2), heading(3), BlockKind::Paragraph]
         );
+    }
+
+    #[test]
+    fn sentences_and_signs_in_large_letters_are_no_headings() {
+        let texts = [
+            "The wind vane turns freely in the wind.",
+            "規則を自動的に学習する。",
+            "0 G+A M 4",
+            "first, open the box,",
+        ];
+        for text in texts {
+            let mut pages = [page(1, &[(heading(2), text)])];
+            settle(&mut pages, &[]);
+            assert_eq!(kinds(&pages), [BlockKind::Paragraph], "{text}");
+        }
+        for text in ["3.1 Gauges", "研究", "Marlow & Teague Ltd.", "Why?"] {
+            let mut pages = [page(1, &[(heading(2), text)])];
+            settle(&mut pages, &[]);
+            assert_eq!(kinds(&pages), [heading(2)], "{text}");
+        }
     }
 
     #[test]

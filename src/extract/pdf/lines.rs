@@ -25,7 +25,7 @@ pub(super) fn add(
     let widest = text.lines().map(width).max().unwrap_or(0);
     let mut paragraph = String::new();
     let mut goes_on = false;
-    for line in text.lines().chain([""]) {
+    for line in text.lines().filter(|line| !is_ticks(line)).chain([""]) {
         let heading = headings.get(&key(line)).filter(|_| !line.trim().is_empty());
         if line.trim().is_empty() || heading.is_some() {
             blocks.prose(kind(&paragraph), &paragraph)?;
@@ -46,6 +46,12 @@ pub(super) fn add(
         goes_on = widest >= MIN_WIDEST && width(line) * 100 >= widest * FULL_PERCENT;
     }
     Ok(())
+}
+
+/// Whether a line is ticks of boxes without what they stand for.
+fn is_ticks(line: &str) -> bool {
+    let mut marks = line.split_whitespace().peekable();
+    marks.peek().is_some() && marks.all(|mark| mark == "[x]")
 }
 
 fn kind(paragraph: &str) -> BlockKind {
@@ -85,7 +91,7 @@ mod tests {
 
     #[test]
     fn full_lines_go_on_and_short_ones_do_not() {
-        let text = "  Name:  Ada\nPlace: London\n\n\nThe wind vane stands on the roof of the station and turns\nfreely in any wind that blows there in the winter.\nThe end\n";
+        let text = "  Name:  Ada\n [x] [x]\nPlace: London\n\n\nThe wind vane stands on the roof of the station and turns\nfreely in any wind that blows there in the winter.\nThe end\n";
         assert_eq!(
             read(text, &[]),
             [
