@@ -193,8 +193,11 @@ fn first_difference(a: &str, b: &str) -> Option<usize> {
 
 /// Some lines from a place on, as they are told apart on any terminal.
 fn excerpt(text: &str, from: usize, mark: &str) -> String {
-    let lines = text.split('\n').skip(from).take(SHOWN);
-    lines.map(|line| format!("  {mark} {line:?}\n")).collect()
+    let mut excerpt = String::new();
+    for line in text.split('\n').skip(from).take(SHOWN) {
+        writeln!(excerpt, "  {mark} {line:?}").unwrap();
+    }
+    excerpt
 }
 
 fn write_expectation(input: &str, ending: &str, content: &str) {
