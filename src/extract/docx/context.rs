@@ -2,10 +2,7 @@
 
 use std::{collections::HashMap, mem};
 
-use super::{
-    numbering::{Numbering, number},
-    styles::Styles,
-};
+use super::{number::number, numbering::Numbering, styles::Styles};
 
 /// Styles, numbers and notes of a document.
 pub(super) struct Context<'a> {

@@ -8,8 +8,11 @@ mod body;
 mod context;
 mod field;
 mod formula;
+mod mark;
+mod number;
 mod numbering;
 mod paragraph;
+mod send;
 mod styles;
 mod table;
 
