@@ -12,6 +12,9 @@ use super::{
     table::Row,
 };
 
+/// What boxes within more boxes hold goes to the outer ones at once: it is handed on no more often than this.
+const MAX_BOXES: usize = 16;
+
 impl Body<'_, '_> {
     pub(super) fn end_paragraph(&mut self) -> Result<(), ExtractError> {
         let Some(paragraph) = self.paragraphs.pop() else {
@@ -69,10 +72,12 @@ impl Body<'_, '_> {
     /// A box that stands in its line like a letter is read there, if it has but a line to say.
     pub(super) fn end_box(&mut self, in_line: bool, before: usize) -> Result<(), ExtractError> {
         self.flush_carried()?;
+        let depth = self.paragraphs.len();
         let Some(around) = self.paragraphs.last_mut() else {
             return Ok(());
         };
         if in_line
+            && depth <= MAX_BOXES
             && around.boxes.len() == before + 1
             && let Some((_, text)) = around
                 .boxes
@@ -109,8 +114,8 @@ impl Body<'_, '_> {
         let table = self.tables.last_mut().filter(|table| table.depth == depth);
         if let Some(cell) = table.and_then(|table| table.cells.last_mut()) {
             cell.pieces.push(piece);
-        } else if let Some(around) = self.paragraphs.last_mut() {
-            around.boxes.push(piece);
+        } else if let Some(around) = depth.min(MAX_BOXES).checked_sub(1) {
+            self.paragraphs[around].boxes.push(piece);
         } else {
             self.send_out(piece.0, &piece.1)?;
         }

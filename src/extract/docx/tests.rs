@@ -169,6 +169,37 @@ fn tables_are_rows_and_those_that_only_place_things_vanish() {
 }
 
 #[test]
+fn rows_that_are_marked_as_headers_are() {
+    let marked = "<w:tr><w:trPr><w:tblHeader/></w:trPr><w:tc>";
+    let body = format!(
+        "<w:tbl>{marked}{}</w:tc></w:tr>{}</w:tbl>",
+        p("Rain in May"),
+        row(&[&p("a"), &p("b")])
+    );
+    let table_row = |header, text: &str| (BlockKind::TableRow { header }, text.to_owned());
+    assert_eq!(
+        read(&body, &[]),
+        [table_row(true, "Rain in May"), table_row(false, "a | b")]
+    );
+}
+
+#[test]
+fn options_of_another_kind_say_nothing() {
+    for (options, comments) in [
+        (serde_json::json!({"comments": true, "other": 1}), true),
+        (serde_json::json!({"comments": "yes"}), false),
+        (serde_json::json!(["comments"]), false),
+        (Value::Null, false),
+    ] {
+        let expected = Options {
+            comments,
+            heading_numbers: false,
+        };
+        assert_eq!(Options::of(&options), expected, "{options}");
+    }
+}
+
+#[test]
 fn text_boxes_are_read_once() {
     let shape = |text| format!("<w:txbxContent>{}</w:txbxContent>", p(text));
     let body = format!(
@@ -266,6 +297,10 @@ fn nesting_costs_no_stack() {
         ("<w:tbl><w:tr><w:tc>", "</w:tc></w:tr></w:tbl>"),
         ("<w:sdt>", "</w:sdt>"),
         ("<w:p><w:r>", "</w:r></w:p>"),
+        (
+            "<w:p><w:r><wp:inline><w:txbxContent>",
+            "</w:txbxContent></wp:inline></w:r></w:p>",
+        ),
     ] {
         let body = format!(
             "{}{}{}",
