@@ -70,8 +70,12 @@ impl Body<'_, '_> {
                 self.write_page_number();
                 self.page_numbers += 1;
             }
-            "end" if self.fields.end() && self.is_margin => {
-                self.page_numbers = self.page_numbers.saturating_sub(1);
+            "end" => {
+                // One that has shown nothing yet stands for a page's number too.
+                self.mark_field("separate");
+                if self.fields.end() && self.is_margin {
+                    self.page_numbers = self.page_numbers.saturating_sub(1);
+                }
             }
             _ => {}
         }
