@@ -1,6 +1,6 @@
 //! What a file is, by its bytes first; its mime type and name only decide between kinds of text.
 
-use std::io::Cursor;
+use std::io::{Cursor, Read};
 
 use zip::ZipArchive;
 
@@ -107,7 +107,18 @@ pub(super) fn shape(bytes: &[u8]) -> Shape {
     if bytes.starts_with(b"{\\rtf") {
         return Shape::Read(Format::Rtf);
     }
+    if ends_as_zip(bytes) {
+        return zip_shape(bytes);
+    }
     Shape::Text
+}
+
+/// Whether it is a zip with something before it, as gateways and broken servers add.
+fn ends_as_zip(bytes: &[u8]) -> bool {
+    /// The end of a zip and the longest comment after it.
+    const END_BYTES: usize = 22 + 0xffff;
+    let end = &bytes[bytes.len().saturating_sub(END_BYTES)..];
+    contains(end, b"PK\x05\x06") && ZipArchive::new(Cursor::new(bytes)).is_ok()
 }
 
 /// Formats that people upload and no extractor reads: offset, mark, mime type.
@@ -168,7 +179,7 @@ const DECLARED: &[(&str, Shape)] = &[
 ];
 
 fn zip_shape(bytes: &[u8]) -> Shape {
-    let Ok(archive) = ZipArchive::new(Cursor::new(bytes)) else {
+    let Ok(mut archive) = ZipArchive::new(Cursor::new(bytes)) else {
         return Shape::CutZip;
     };
     if archive.index_for_name("mimetype").is_some() {
@@ -196,7 +207,24 @@ fn zip_shape(bytes: &[u8]) -> Shape {
     if archive.file_names().flatten().any(|name| word(&name)) {
         return Shape::Read(Format::Docx);
     }
+    if declares_word(&mut archive) {
+        return Shape::Read(Format::Docx);
+    }
     Shape::Foreign("application/zip")
+}
+
+/// Whether a zip declares a Word document among its parts, wherever that lies.
+fn declares_word(archive: &mut ZipArchive<Cursor<&[u8]>>) -> bool {
+    const MAX_DECLARATIONS: u64 = 1 << 16;
+    let mut declared = Vec::new();
+    let Ok(part) = archive.by_name("[Content_Types].xml") else {
+        return false;
+    };
+    // One that cannot be unpacked to its end has said enough by then, or nothing.
+    part.take(MAX_DECLARATIONS).read_to_end(&mut declared).ok();
+    contains(&declared, b"wordprocessingml.document.main+xml")
+        || contains(&declared, b"wordprocessingml.template.main+xml")
+        || contains(&declared, b"ms-word.document.macroEnabled.main+xml")
 }
 
 /// Old Office files; names of streams in their directory tell which. An encrypted .docx is one too.

@@ -97,7 +97,7 @@ pub fn extract(bytes: &[u8], hints: &Hints, settings: &Settings) -> Result<Docum
         Shape::CutZip => return Err(ExtractError::corrupt("its end is missing")),
         Shape::Read(format) => {
             let row = enabled(detect::format_row(&types, hints, format)?)?;
-            (row, read(format, bytes, settings)?)
+            (row, read(format, bytes, settings, &row.options)?)
         }
         Shape::Text => read_text(bytes, hints, &types, settings)?,
     };
@@ -111,10 +111,15 @@ pub fn extract(bytes: &[u8], hints: &Hints, settings: &Settings) -> Result<Docum
 }
 
 /// Reads a file that is no plain text.
-fn read(format: Format, bytes: &[u8], settings: &Settings) -> Result<Vec<Page>, ExtractError> {
+fn read(
+    format: Format,
+    bytes: &[u8],
+    settings: &Settings,
+    options: &serde_json::Value,
+) -> Result<Vec<Page>, ExtractError> {
     match format {
         Format::Pdf => pdf::extract(bytes, settings),
-        Format::Docx => docx::extract(bytes, settings),
+        Format::Docx => docx::extract(bytes, settings, options),
         Format::Pptx => pptx::extract(bytes, settings),
         Format::Xlsx | Format::Xls | Format::Ods => sheet::extract(bytes, settings),
         Format::Odt | Format::Odp => open_document::extract(bytes, settings),

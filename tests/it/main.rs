@@ -19,6 +19,7 @@ mod pooler;
 mod program;
 mod provider;
 mod readme;
+mod rules;
 mod sandbox;
 mod schema;
 mod settings;

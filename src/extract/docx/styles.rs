@@ -2,6 +2,8 @@
 
 use std::{borrow::Cow, collections::HashMap};
 
+use quick_xml::events::BytesStart;
+
 use super::super::{
     error::ExtractError,
     xml::{self, Node},
@@ -28,41 +30,59 @@ pub(super) struct Style {
 
 /// All styles by id, with what they inherit.
 #[derive(Debug, Default)]
-pub(super) struct Styles(HashMap<String, Style>);
+pub(super) struct Styles {
+    by_id: HashMap<String, Style>,
+    /// Of paragraphs that name none.
+    default: Option<String>,
+    /// Whether the document's text is hidden unless a style or run shows it.
+    hidden: bool,
+}
 
 impl Styles {
     /// Reads `styles.xml`.
     pub(super) fn read(text: &str) -> Result<Self, ExtractError> {
-        let mut styles = HashMap::new();
+        let mut styles = Self::default();
+        let mut by_id = HashMap::new();
         let mut open: Option<(String, Style)> = None;
-        let mut in_change = false;
+        let mut left_out = 0_usize;
         xml::walk(text, |node| {
             match node {
+                // Former settings, and those of parts of tables, which say nothing of a paragraph.
+                Node::Start("pPrChange" | "rPrChange" | "tblStylePr", _) => left_out += 1,
+                Node::End("pPrChange" | "rPrChange" | "tblStylePr") => {
+                    left_out = left_out.saturating_sub(1);
+                }
                 Node::Start("style", start) => {
                     let id = xml::attribute(start, "styleId").unwrap_or_default();
+                    if is_default(start) {
+                        styles.default = Some(id.to_string());
+                    }
                     open = Some((id.into_owned(), Style::default()));
                 }
-                Node::Start("pPrChange" | "rPrChange", _) => in_change = true,
-                Node::End("pPrChange" | "rPrChange") => in_change = false,
-                Node::Start(name, start) if !in_change => {
-                    if let Some((_, style)) = &mut open {
-                        style.set(name, start);
-                    }
-                }
-                Node::End("style") => styles.extend(open.take()),
+                Node::Start(name, start) if left_out == 0 => match &mut open {
+                    Some((_, style)) => style.set(name, start),
+                    // Outside of styles, only the defaults of all text speak of runs.
+                    None if name == "vanish" => styles.hidden = xml::is_on(start),
+                    None => {}
+                },
+                Node::End("style") => by_id.extend(open.take()),
                 Node::Start(..) | Node::End(_) | Node::Text(_) => {}
             }
             Ok(())
         })?;
-        let resolved = styles
+        let resolved = by_id
             .iter()
-            .map(|(id, style)| (id.clone(), inherit(style, &styles)));
-        Ok(Self(resolved.collect()))
+            .map(|(id, style)| (id.clone(), inherit(style, &by_id)));
+        styles.by_id = resolved.collect();
+        Ok(styles)
     }
 
-    /// A style with what it inherits; one that is not described is known by its id alone.
-    pub(super) fn get(&self, id: &str) -> Cow<'_, Style> {
-        self.0.get(id).map_or_else(
+    /// A paragraph's style, or that of paragraphs which name none; one that is not described is known by its id alone.
+    pub(super) fn get(&self, id: Option<&str>) -> Cow<'_, Style> {
+        let Some(id) = id.or(self.default_id()) else {
+            return Cow::Owned(Style::default());
+        };
+        self.by_id.get(id).map_or_else(
             || {
                 Cow::Owned(Style {
                     name: spaced(id),
@@ -72,11 +92,35 @@ impl Styles {
             Cow::Borrowed,
         )
     }
+
+    /// The style of paragraphs that name none.
+    pub(super) fn default_id(&self) -> Option<&str> {
+        self.default.as_deref()
+    }
+
+    /// Whether a paragraph's style, or what holds for all text, hides its runs.
+    pub(super) fn hides(&self, id: Option<&str>) -> bool {
+        self.get(id).hidden.unwrap_or(self.hidden)
+    }
+
+    /// What a run's own style says of hiding it.
+    pub(super) fn hides_run(&self, id: &str) -> Option<bool> {
+        self.by_id.get(id)?.hidden
+    }
+}
+
+/// Whether a style is that of paragraphs which name none.
+fn is_default(start: &BytesStart<'_>) -> bool {
+    let is = |name, wanted: &[&str]| {
+        xml::attribute(start, name).is_some_and(|value| wanted.contains(&&*value))
+    };
+    is("default", &["1", "true", "on"]) && is("type", &["paragraph"])
 }
 
 /// A style with what the styles below it say.
 fn inherit(own: &Style, styles: &HashMap<String, Style>) -> Style {
     let mut style = own.clone();
+    style.outline = style.outline.or_else(|| heading_of(&own.name));
     for _ in 0..MAX_CHAIN {
         let Some(base) = style.based_on.take().and_then(|base| styles.get(&base)) else {
             break;
@@ -94,7 +138,7 @@ fn inherit(own: &Style, styles: &HashMap<String, Style>) -> Style {
 }
 
 impl Style {
-    fn set(&mut self, name: &str, start: &quick_xml::events::BytesStart<'_>) {
+    fn set(&mut self, name: &str, start: &BytesStart<'_>) {
         let value = || xml::value(start).unwrap_or_default();
         match name {
             "name" => self.name = value().to_lowercase(),
@@ -107,9 +151,9 @@ impl Style {
         }
     }
 
-    /// The level of heading that it makes, from 1, by its outline or its name.
-    pub(super) fn heading(&self) -> Option<u8> {
-        let outline = self.outline.or_else(|| heading_of(&self.name));
+    /// The level of heading that it makes, from 1, by the paragraph's own outline, the style's, or the style's name.
+    pub(super) fn heading(&self, own: Option<u8>) -> Option<u8> {
+        let outline = own.or(self.outline).or_else(|| heading_of(&self.name));
         outline
             .filter(|level| *level < 9)
             .map(|level| level.min(5) + 1)
