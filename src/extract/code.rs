@@ -6,7 +6,7 @@ use super::{blocks::Blocks, clean, error::ExtractError};
 
 /// Adds the pieces of `text`: cut at empty lines before a line without an indent.
 pub(super) fn extract(text: &str, blocks: &mut Blocks) -> Result<(), ExtractError> {
-    let text = clean::verbatim(text);
+    let text = clean::source(text);
     let mut piece = String::new();
     let mut after_blank = false;
     for line in text.lines() {

@@ -3,7 +3,10 @@
 //! Pages outside of the main order (`linear="no"`: notes, answers, covers) come last. Tables of contents are left out, but
 //! name the chapters that have no heading of their own.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+};
 
 use quick_xml::events::BytesStart;
 
@@ -77,7 +80,7 @@ fn main_part(package: &mut Package<'_>) -> Result<String, ExtractError> {
         if let Node::Start("rootfile", start) = node
             && main.is_none()
         {
-            main = xml::attribute(start, "full-path").map(|path| path.into_owned());
+            main = xml::attribute(start, "full-path").map(Cow::into_owned);
         }
         Ok(())
     })?;
@@ -95,7 +98,7 @@ fn locked_parts(package: &mut Package<'_>) -> Result<HashSet<String>, ExtractErr
         match node {
             Node::Start("EncryptedData", _) => method = None,
             Node::Start("EncryptionMethod", start) if method.is_none() => {
-                method = xml::attribute(start, "Algorithm").map(|method| method.into_owned());
+                method = xml::attribute(start, "Algorithm").map(Cow::into_owned);
             }
             Node::Start("CipherReference", start) => {
                 let of_font = FONT_ENCRYPTIONS.contains(&method.as_deref().unwrap_or_default());
