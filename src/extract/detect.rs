@@ -6,7 +6,7 @@ use zip::ZipArchive;
 
 use crate::file_type::{FileType, FileTypes};
 
-use super::{Hints, eml, error::ExtractError};
+use super::{Hints, eml, error::ExtractError, ipynb, json};
 
 /// How far into a file the marks of its type are looked for.
 const HEAD_BYTES: usize = 1024;
@@ -331,11 +331,15 @@ pub(super) fn text_row<'a>(
     text: &str,
 ) -> Option<&'a FileType> {
     let hinted = hinted(types, hints).find(|row| is_textual(&row.extractor));
+    let has_notebooks = types.iter().any(|row| row.extractor == "ipynb");
     let extractor = match hinted.map(|row| row.extractor.as_str()) {
         Some("code") => "code",
         Some(_) if starts_as_page(text) => "html",
-        Some("json") if !super::json::is_valid(text) => "text",
-        Some("text") | None => sniff(text),
+        Some("json" | "ipynb" | "text") | None if has_notebooks && ipynb::is_notebook(text) => {
+            "ipynb"
+        }
+        Some("json") if !json::is_valid(text) => "text",
+        Some("ipynb" | "text") | None => sniff(text),
         Some(extractor) => extractor,
     };
     row_of(types, hints, extractor).or(hinted)
@@ -367,7 +371,7 @@ fn hinted<'a>(types: &'a FileTypes, hints: &Hints) -> impl Iterator<Item = &'a F
 fn is_textual(extractor: &str) -> bool {
     matches!(
         extractor,
-        "markdown" | "text" | "html" | "csv" | "json" | "code"
+        "markdown" | "text" | "html" | "csv" | "json" | "ipynb" | "code"
     )
 }
 
@@ -376,7 +380,7 @@ fn sniff(text: &str) -> &'static str {
     let start = text.trim_start();
     if starts_as_page(start) || starts_with_tag(start) {
         "html"
-    } else if start.starts_with(['{', '[']) && super::json::is_valid(text) {
+    } else if start.starts_with(['{', '[']) && json::is_valid(text) {
         "json"
     } else {
         "text"

@@ -18,6 +18,7 @@ mod epub;
 mod error;
 pub mod frames;
 mod html;
+mod ipynb;
 mod json;
 mod markdown;
 mod open_document;
@@ -148,6 +149,7 @@ fn read_text<'a>(
         "code" => code::extract(&text, &mut blocks)?,
         "csv" => csv::extract(&text, &mut blocks)?,
         "html" => html::extract(&text, &mut blocks)?,
+        "ipynb" => ipynb::extract(&text, &mut blocks)?,
         "json" => json::extract(&text, &mut blocks)?,
         "markdown" => markdown::extract(&text, &mut blocks)?,
         _ => text::extract(&text, &mut blocks)?,
