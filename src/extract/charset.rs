@@ -105,13 +105,14 @@ fn decode_narrow(bytes: &[u8], label: Option<&str>) -> String {
 }
 
 fn guess(bytes: &[u8]) -> &'static Encoding {
-    // A file cut within a character, or with one bad byte, is still UTF-8 if nearly all of it is.
-    let wrong = bytes
-        .utf8_chunks()
-        .filter(|chunk| !chunk.invalid().is_empty())
-        .count();
-    let multibyte = bytes.iter().filter(|byte| **byte >= 0xc2).count();
-    if multibyte > 0 && wrong * 20 < multibyte {
+    // A file cut within a character, or with a bad byte, is still UTF-8 if most of it is: in other charsets, bytes that
+    // happen to make characters of UTF-8 are rare.
+    let (mut right, mut wrong) = (0, 0);
+    for chunk in bytes.utf8_chunks() {
+        right += chunk.valid().chars().filter(|c| !c.is_ascii()).count();
+        wrong += usize::from(!chunk.invalid().is_empty());
+    }
+    if right > wrong * 3 {
         return UTF_8;
     }
     let mut detector = EncodingDetector::new(Iso2022JpDetection::Allow);
@@ -216,6 +217,19 @@ mod tests {
         let mut bytes = RUSSIAN.as_bytes().to_vec();
         bytes.truncate(bytes.len() - 2);
         assert!(decode(&bytes, None).is_some_and(|text| text.starts_with("Съешь")));
+    }
+
+    #[test]
+    fn half_a_character_does_not_undo_a_few_words_of_utf_8() {
+        let bytes = [
+            "Il avait déjà vu la station, cet été au bord du lac, où elle est.".as_bytes(),
+            b"\xc3",
+        ]
+        .concat();
+        assert_eq!(
+            decode(&bytes, None).as_deref(),
+            Some("Il avait déjà vu la station, cet été au bord du lac, où elle est.\u{fffd}")
+        );
     }
 
     #[test]

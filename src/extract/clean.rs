@@ -47,6 +47,12 @@ fn by_char(text: &str, push: impl Fn(&mut String, char)) -> Cow<'_, str> {
                     clean.push('\n');
                 }
             }
+            // Colours of a terminal, as logs have them.
+            '\u{1b}' if chars.peek() == Some(&'[') => {
+                chars.next();
+                while chars.next_if(|c| matches!(c, ' '..='?')).is_some() {}
+                chars.next_if(|c| matches!(c, '@'..='~'));
+            }
             c => push(&mut clean, c),
         }
     }
@@ -224,6 +230,11 @@ mod tests {
             verbatim("a\0b\u{7f}c\u{ad}d\u{200b}e\u{feff}f\u{202e}g\u{ffff}h\u{9b}i"),
             "abcdefghi"
         );
+    }
+
+    #[test]
+    fn colours_of_a_terminal_are_gone() {
+        assert_eq!(verbatim("\u{1b}[1;31mred\u{1b}[0m\u{1b}[é\u{1b}"), "redé");
     }
 
     #[test]

@@ -335,9 +335,9 @@ pub(super) fn text_row<'a>(
     let extractor = match hinted.map(|row| row.extractor.as_str()) {
         Some("code") => "code",
         Some(_) if starts_as_page(text) => "html",
-        Some("json" | "ipynb" | "text") | None if has_notebooks && ipynb::is_notebook(text) => {
-            "ipynb"
-        }
+        _ if has_notebooks && ipynb::is_notebook(text) => "ipynb",
+        // Servers call anything a page.
+        Some("html") if sniff(text) == "json" => "json",
         Some("json") if !json::is_valid(text) => "text",
         Some("ipynb" | "text") | None => sniff(text),
         Some(extractor) => extractor,

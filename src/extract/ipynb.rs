@@ -18,7 +18,8 @@ struct Notebook {
 
 #[derive(Deserialize)]
 struct Cell {
-    cell_type: String,
+    #[serde(rename = "cell_type")]
+    kind: String,
     #[serde(default)]
     source: Text,
     #[serde(default)]
@@ -75,7 +76,7 @@ pub(super) fn extract(text: &str, blocks: &mut Blocks) -> Result<(), ExtractErro
         .map_err(|_| ExtractError::corrupt("its JSON is none of a notebook"))?;
     for cell in notebook.cells {
         let source = cell.source.whole();
-        match &*cell.cell_type {
+        match &*cell.kind {
             "markdown" => markdown::extract(&source, blocks)?,
             "code" => blocks.layout(BlockKind::Code, &source)?,
             _ => blocks.layout(BlockKind::Paragraph, &source)?,

@@ -6,20 +6,20 @@
 
 mod codepage;
 mod flow;
+mod group;
 mod style;
+mod text;
 mod token;
 mod word;
 
-use std::{
-    collections::{HashMap, HashSet},
-    mem,
-};
+use std::collections::{HashMap, HashSet};
 
 use crate::document::{BlockKind, Page};
 
 use self::{
     codepage::CodePage,
     flow::{Flow, Piece, Purpose},
+    group::{BODY_TEXT, Destination, Group, Paragraph},
     style::Styles,
     token::{Token, Tokens},
 };
@@ -29,10 +29,6 @@ use super::{Settings, blocks::Blocks, error::ExtractError};
 const MAX_GROUPS: usize = 4096;
 /// Notes within text boxes within notes beyond this are left out.
 const MAX_FLOWS: usize = 16;
-/// An outline level of 9 is body text.
-const BODY_TEXT: u8 = 9;
-/// Enough of a field's code to tell what it is.
-const MAX_CODE: usize = 64;
 
 /// Reads a document; rich text fixes no pages, so there is one without a number.
 pub(super) fn extract(bytes: &[u8], settings: &Settings) -> Result<Vec<Page>, ExtractError> {
@@ -45,61 +41,6 @@ pub(super) fn extract(bytes: &[u8], settings: &Settings) -> Result<Vec<Page>, Ex
         }
     }
     reader.finish()
-}
-
-/// What the text of a group is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Destination {
-    /// Text of the innermost flow.
-    Text,
-    /// The number or bullet of the paragraph.
-    Marker,
-    /// The code of a field.
-    Code,
-    Fonts,
-    Styles,
-    /// No text.
-    Nothing,
-}
-
-/// What holds until the end of a group.
-#[derive(Clone, Copy, Debug)]
-struct Group {
-    destination: Destination,
-    /// What `\upr` said twice goes here the second time.
-    again: Option<Destination>,
-    page: CodePage,
-    /// How many characters stand in for one of `\u`.
-    stand_ins: usize,
-    hidden: bool,
-    deleted: bool,
-    paragraph: Paragraph,
-}
-
-/// Settings of a paragraph.
-#[derive(Clone, Copy, Debug)]
-struct Paragraph {
-    outline: u8,
-    style: i32,
-    in_table: bool,
-    level: usize,
-}
-
-impl Paragraph {
-    const PLAIN: Self = Self {
-        outline: BODY_TEXT,
-        style: 0,
-        in_table: false,
-        level: 0,
-    };
-
-    const fn table(self) -> usize {
-        if self.in_table && self.level == 0 {
-            1
-        } else {
-            self.level
-        }
-    }
 }
 
 struct Reader {
@@ -133,15 +74,7 @@ impl Reader {
     fn new(max_text_bytes: u64) -> Self {
         Self {
             blocks: Blocks::new(max_text_bytes),
-            groups: vec![Group {
-                destination: Destination::Text,
-                again: None,
-                page: CodePage::DEFAULT,
-                stand_ins: 1,
-                hidden: false,
-                deleted: false,
-                paragraph: Paragraph::PLAIN,
-            }],
+            groups: vec![Group::OUTERMOST],
             beyond: 0,
             flows: vec![Flow::new(Purpose::Body, 0)],
             page: CodePage::DEFAULT,
@@ -222,77 +155,6 @@ impl Reader {
             self.close_flow(paragraph)?;
         }
         Ok(())
-    }
-
-    fn text(&mut self, text: &[u8]) {
-        let skipped = self.skip.min(text.len());
-        self.skip -= skipped;
-        let text = &text[skipped..];
-        if text.is_empty() {
-            return;
-        }
-        self.half = None;
-        match self.group().destination {
-            Destination::Text | Destination::Marker => self.bytes.extend_from_slice(text),
-            Destination::Code => {
-                let left = MAX_CODE.saturating_sub(self.code.len());
-                let text = &text[..text.len().min(left)];
-                self.code.extend(text.iter().map(|byte| char::from(*byte)));
-            }
-            Destination::Styles => self.styles.named(text),
-            Destination::Fonts | Destination::Nothing => {}
-        }
-    }
-
-    /// Writes the bytes that wait.
-    fn decode(&mut self) {
-        if !self.bytes.is_empty() {
-            let bytes = mem::take(&mut self.bytes);
-            let page = self.group().page;
-            self.write(&page.decode(&bytes));
-            self.bytes = bytes;
-            self.bytes.clear();
-        }
-    }
-
-    fn write(&mut self, text: &str) {
-        let group = *self.group();
-        if group.hidden || group.deleted {
-            return;
-        }
-        match group.destination {
-            Destination::Text => self.flow().text.push_str(text),
-            Destination::Marker => self.flow().marker.push_str(text),
-            Destination::Code | Destination::Fonts | Destination::Styles | Destination::Nothing => {
-            }
-        }
-    }
-
-    fn write_char(&mut self, c: char) {
-        self.write(c.encode_utf8(&mut [0; 4]));
-    }
-
-    /// A character by its number, or half of one: the numbers are those of UTF-16, often negative.
-    fn unicode(&mut self, number: i32) {
-        self.skip = self.group().stand_ins;
-        let unit = match u32::try_from(number) {
-            Ok(scalar @ 0x1_0000..) => {
-                self.write_char(char::from_u32(scalar).unwrap_or(char::REPLACEMENT_CHARACTER));
-                return;
-            }
-            Ok(_) | Err(_) => u16::try_from(number & 0xffff).unwrap_or_default(),
-        };
-        let units = match (self.half.take(), unit) {
-            (_, 0xd800..=0xdbff) => {
-                self.half = Some(unit);
-                return;
-            }
-            (Some(half), _) => vec![half, unit],
-            (None, _) => vec![unit],
-        };
-        for c in char::decode_utf16(units) {
-            self.write_char(c.unwrap_or(char::REPLACEMENT_CHARACTER));
-        }
     }
 
     fn symbol(&mut self, symbol: u8) -> Result<(), ExtractError> {

@@ -144,7 +144,7 @@ fn rows_of_tables_within_tables_stay_rows() {
 #[test]
 fn notes_and_text_boxes_follow_their_paragraph() {
     let rtf = br"{\rtf1 Rain{\super\chftn}{\*\footnote\pard\plain{\super\chftn} Tips, not drops.} is counted
-        {\shp{\*\shpinst{\sp{\sn x}{\sv 1}}{\shptxt\pard Box\par}}{\shprslt no}}daily{\footnote * Unless it snows.}.\par Next}";
+        {\shp{\*\shpinst{\sp{\sn x}{\sv 1}}{\shptxt\pard Box\par}}{\shprslt{\*\do{\dptxbxtext\pard Box\par}}}}daily{\footnote * Unless it snows.}.\par Next}";
     assert_eq!(
         read(rtf).expect("readable"),
         [

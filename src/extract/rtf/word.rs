@@ -40,7 +40,6 @@ const NO_TEXT: &[&[u8]] = &[
     b"pn",
     b"private",
     b"rxe",
-    b"shprslt",
     b"tc",
     b"template",
     b"themedata",
@@ -68,9 +67,15 @@ const TEXT_WITHIN: &[&[u8]] = &[b"dptxbxtext", b"result", b"shptxt", b"ud"];
 impl Reader {
     pub(super) fn word(&mut self, name: &[u8], number: Option<i32>) -> Result<(), ExtractError> {
         let optional = std::mem::take(&mut self.optional);
-        let nothing = self.group().destination == Destination::Nothing;
-        if nothing && !TEXT_WITHIN.contains(&name) {
-            return Ok(());
+        match self.group().destination {
+            Destination::Repetition => return Ok(()),
+            Destination::Nothing if !TEXT_WITHIN.contains(&name) => return Ok(()),
+            Destination::Nothing
+            | Destination::Text
+            | Destination::Marker
+            | Destination::Code
+            | Destination::Fonts
+            | Destination::Styles => {}
         }
         let no_text = NO_TEXT.contains(&name) || name.len() > 3 && name.ends_with(b"Pr");
         if no_text || optional && !OPTIONAL_TEXT.contains(&name) {
@@ -80,7 +85,11 @@ impl Reader {
         match self.group().destination {
             Destination::Fonts => self.font_word(name, number),
             Destination::Styles => self.style_word(name, number),
-            Destination::Text | Destination::Marker | Destination::Code | Destination::Nothing => {
+            Destination::Text
+            | Destination::Marker
+            | Destination::Code
+            | Destination::Nothing
+            | Destination::Repetition => {
                 if !self.start_destination(name) && !self.set(name, number) {
                     self.write_word(name, number)?;
                 }
@@ -124,6 +133,7 @@ impl Reader {
             }
             b"fldrslt" if numbers_pages(&self.code) => Destination::Nothing,
             b"result" => Destination::Text,
+            b"shprslt" => Destination::Repetition,
             b"upr" => {
                 let group = self.group();
                 group.again = Some(group.destination);
