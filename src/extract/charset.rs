@@ -11,7 +11,8 @@ const SAMPLE_BYTES: usize = 64 * 1024;
 
 /// The text of `bytes`, or `None` where they are no text.
 pub(super) fn decode(bytes: &[u8], label: Option<&str>) -> Option<String> {
-    let text = if let Some((width, little, skip)) = wide_mark(bytes).or_else(|| wide_guess(bytes)) {
+    let wide = wide_mark(bytes).or_else(|| wide_guess(bytes).filter(|_| !is_narrow(bytes)));
+    let text = if let Some((width, little, skip)) = wide {
         decode_wide(&bytes[skip..], width, little)
     } else {
         decode_narrow(bytes, label)
@@ -66,6 +67,22 @@ fn wide_guess(bytes: &[u8]) -> Option<(usize, bool, usize)> {
         return Some((2, false, 0));
     }
     None
+}
+
+/// Whether it is UTF-8 with a stray zero here and there: the bytes of UTF-16 and UTF-32 are half zeros, or not UTF-8, or, in
+/// the alphabets of the first two thousand characters, full of other control characters.
+fn is_narrow(bytes: &[u8]) -> bool {
+    let sample = &bytes[..bytes.len().min(SAMPLE_BYTES)];
+    let zeros = sample.iter().filter(|byte| **byte == 0).count();
+    let control = |byte: &u8| {
+        byte.is_ascii_control() && !matches!(byte, 0 | b'\t' | b'\n' | 0xc | b'\r' | 0x1b)
+    };
+    let utf_8 = match std::str::from_utf8(sample) {
+        Ok(_) => true,
+        // The sample may end within a character.
+        Err(error) => error.error_len().is_none(),
+    };
+    zeros * 4 < sample.len() && utf_8 && !sample.iter().any(control)
 }
 
 fn decode_wide(bytes: &[u8], width: usize, little: bool) -> String {
@@ -199,6 +216,16 @@ mod tests {
         assert_eq!(decode(&bytes, None).as_deref(), Some(RUSSIAN));
         let marked = [&[0xff, 0xfe, 0, 0][..], &bytes].concat();
         assert_eq!(decode(&marked, None).as_deref(), Some(RUSSIAN));
+    }
+
+    #[test]
+    fn a_stray_zero_makes_no_utf_16() {
+        for text in [
+            "a,b\n1,\0 and so on, to the end of the line, and one more line\n",
+            "é\0 zwölf Töne klingen hell über dem See und dem Moor",
+        ] {
+            assert_eq!(decode(text.as_bytes(), None).as_deref(), Some(text));
+        }
     }
 
     #[test]

@@ -31,6 +31,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn characters_stay_as_they_are_written() {
+        let mut blocks = Blocks::new(1000);
+        extract("let a = \"ﬁ Ｘ e\u{301}\";\0\r\n", &mut blocks).expect("within the limit");
+        assert_eq!(blocks.take()[0].text, "let a = \"ﬁ Ｘ e\u{301}\";");
+    }
+
+    #[test]
     fn pieces_end_at_empty_lines_before_the_left_edge() {
         let text = "# Adds.\ndef add(a, b):\n    c = a\n\n    return c + b\n\n\ndef sub(a, b):\n\treturn a - b\n";
         let mut blocks = Blocks::new(1000);

@@ -104,7 +104,8 @@ pub(super) fn shape(bytes: &[u8]) -> Shape {
     if contains(&bytes[..bytes.len().min(HEAD_BYTES)], b"%PDF-") {
         return Shape::Read(Format::Pdf);
     }
-    if bytes.starts_with(b"{\\rtf") {
+    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    if text.trim_ascii_start().starts_with(b"{\\rtf") {
         return Shape::Read(Format::Rtf);
     }
     Shape::Text

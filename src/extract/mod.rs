@@ -210,6 +210,7 @@ mod tests {
             ("text/x-python", "py", "code"),
             ("text/x-rust", "rs", "code"),
             ("message/rfc822", "eml", "eml"),
+            ("application/x-ipynb+json", "ipynb", "ipynb"),
         ];
         Settings {
             types: types
@@ -274,11 +275,19 @@ mod tests {
     }
 
     #[test]
-    fn mails_are_known_by_their_header() {
+    fn mails_and_notebooks_are_known_by_what_is_in_them() {
         const MAIL: &str = "message/rfc822";
         let sent = "Return-Path: <a@example.com>\r\nX-A: b\r\n c\r\nSubject: s\r\n\r\nbody\r\n";
         let kept = "From: a@example.com\nTo: b\nSubject: c\n\nbody";
         for (text, name, mime_type, expected) in [
+            (
+                "{\"nbformat\": 4, \"cells\": [{\"cell_type\": \"raw\", \"source\": \"a\"}]}",
+                "a.ipynb",
+                "text/html",
+                "application/x-ipynb+json",
+            ),
+            ("{\"a\": 1}", "a.ipynb", "", "application/json"),
+            ("{\"a\": 1}", "a", "text/html", "application/json"),
             (sent, "a.eml", "", MAIL),
             (sent, "a", "application/octet-stream", MAIL),
             (sent, "a.txt", "text/plain", MAIL),

@@ -123,6 +123,18 @@ fn encrypted_messages_say_so() {
 }
 
 #[test]
+fn messages_in_messages_beyond_the_most_are_named_only() {
+    let carried = |at| format!("Subject: S{at}\nContent-Type: message/rfc822\n\n");
+    let texts = texts(&(0..40).map(carried).collect::<String>());
+    assert_eq!(texts[31], "S31");
+    assert!(
+        texts[32].starts_with("Attachment: without a name (message/rfc822, "),
+        "{texts:?}"
+    );
+    assert_eq!(texts.len(), 33);
+}
+
+#[test]
 fn deep_and_wild_messages_are_read_in_time() {
     let parts =
         (0..9_000).map(|at| format!("Content-Type: multipart/mixed; boundary=b{at}\n\n--b{at}\n"));

@@ -33,7 +33,8 @@ const MAX_FLOWS: usize = 16;
 /// Reads a document; rich text fixes no pages, so there is one without a number.
 pub(super) fn extract(bytes: &[u8], settings: &Settings) -> Result<Vec<Page>, ExtractError> {
     let mut reader = Reader::new(settings.max_text_bytes);
-    for token in Tokens::new(bytes) {
+    let start = bytes.iter().position(|byte| *byte == b'{').unwrap_or(0);
+    for token in Tokens::new(&bytes[start..]) {
         reader.token(token)?;
         if token == Token::Close && reader.groups.len() == 1 {
             // Behind the last brace there is nothing that counts.
