@@ -15,7 +15,8 @@ pub struct FileType {
     pub enabled: bool,
     /// Largest object that is downloaded, bytes.
     pub max_file_size: i64,
-    /// Which extractor reads it: `pdf`, `docx`, `markdown`, `text`, `html`, `csv`, `json`, `code`.
+    /// Which extractor reads it: `pdf`, `docx`, `pptx`, `xlsx`, `xls`, `odt`, `ods`, `odp`, `rtf`, `epub`, `eml`, `ipynb`,
+    /// `markdown`, `text`, `html`, `csv`, `json`, `code`.
     pub extractor: String,
     /// Which splitter cuts it: `prose`, `markdown`, `table`, `code`.
     pub splitter: String,
@@ -79,13 +80,51 @@ impl FileTypes {
         self.0.iter().find(|row| row.mime_type == bare)
     }
 
-    /// The type that lists the extension of this name.
+    /// The type that lists the extension of this name; program text has names that are nothing else, as `Makefile`.
     #[must_use]
     pub fn by_extension(&self, name: &str) -> Option<&FileType> {
-        let (_, extension) = name.rsplit_once('.')?;
+        let (named, extension) = match name.rsplit_once('.') {
+            Some((_, extension)) => (true, extension),
+            None => (false, name),
+        };
         let extension = extension.to_ascii_lowercase();
         self.0
             .iter()
             .find(|row| row.extensions.contains(&extension))
+            .filter(|row| named || row.extractor == "code")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn program_text_is_known_by_its_whole_name_too() {
+        let types = FileTypes::seeded();
+        let of = |name: &str| {
+            types
+                .by_extension(name)
+                .map(|row| row.display_name.as_str())
+        };
+        assert_eq!(of("Dockerfile"), Some("Dockerfile"));
+        assert_eq!(of("Makefile"), Some("Makefile"));
+        assert_eq!(of("a.RS"), Some("Rust"));
+        // Not what merely happens to be called like an extension.
+        assert_eq!(of("key"), None);
+        assert_eq!(of("README"), None);
+    }
+
+    #[test]
+    fn the_common_languages_are_known() {
+        let types = FileTypes::seeded();
+        for extension in "c h cpp hpp cc cs fs vb java kt kts swift go rs zig py rb php js mjs jsx ts tsx vue svelte sh bash \
+             ps1 bat sql r jl scala groovy lua pl hs ex exs erl clj ml dart m css scss less yaml yml toml ini env xml xsd \
+             proto graphql tf hcl dockerfile mk cmake tex diff asm pas f90 lisp el sol"
+            .split_whitespace()
+        {
+            let row = types.by_extension(&format!("a.{extension}"));
+            assert!(row.is_some_and(|row| row.extractor == "code" && row.enabled), "{extension}");
+        }
     }
 }

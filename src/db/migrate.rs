@@ -26,7 +26,7 @@ const MAX_LOCK_TRIES: u32 = 1200;
 const MAX_FILE_TRIES: u32 = 30;
 const FILE_EVERY: Duration = Duration::from_secs(1);
 
-const FILES: [File; 2] = [
+const FILES: [File; 3] = [
     File {
         version: 1,
         name: "initial_schema",
@@ -36,6 +36,11 @@ const FILES: [File; 2] = [
         version: 2,
         name: "ingestion",
         sql: include_str!("../../migrations/002_ingestion.sql"),
+    },
+    File {
+        version: 3,
+        name: "formats",
+        sql: include_str!("../../migrations/003_formats.sql"),
     },
 ];
 const SEED: &str = include_str!("../../migrations/seed.sql");

@@ -40,9 +40,15 @@ impl Blocks {
         self.push(kind, clean::line(text))
     }
 
-    /// Adds text whose indents and empty lines mean something; blank text is left out.
+    /// Adds text whose indents and empty lines mean something, and whose every character does if it is code; blank text
+    /// is left out.
     pub(super) fn layout(&mut self, kind: BlockKind, text: &str) -> Result<(), ExtractError> {
-        self.push(kind, clean::layout(text))
+        let text = if kind == BlockKind::Code {
+            clean::source_layout(text)
+        } else {
+            clean::layout(text)
+        };
+        self.push(kind, text)
     }
 
     /// Adds a table's row; one without any text is left out.

@@ -11,7 +11,8 @@ const SAMPLE_BYTES: usize = 64 * 1024;
 
 /// The text of `bytes`, or `None` where they are no text.
 pub(super) fn decode(bytes: &[u8], label: Option<&str>) -> Option<String> {
-    let text = if let Some((width, little, skip)) = wide_mark(bytes).or_else(|| wide_guess(bytes)) {
+    let wide = wide_mark(bytes).or_else(|| wide_guess(bytes).filter(|_| !is_narrow(bytes)));
+    let text = if let Some((width, little, skip)) = wide {
         decode_wide(&bytes[skip..], width, little)
     } else {
         decode_narrow(bytes, label)
@@ -68,6 +69,22 @@ fn wide_guess(bytes: &[u8]) -> Option<(usize, bool, usize)> {
     None
 }
 
+/// Whether it is UTF-8 with a stray zero here and there: the bytes of UTF-16 and UTF-32 are half zeros, or not UTF-8, or, in
+/// the alphabets of the first two thousand characters, full of other control characters.
+fn is_narrow(bytes: &[u8]) -> bool {
+    let sample = &bytes[..bytes.len().min(SAMPLE_BYTES)];
+    let zeros = sample.iter().filter(|byte| **byte == 0).count();
+    let control = |byte: &u8| {
+        byte.is_ascii_control() && !matches!(byte, 0 | b'\t' | b'\n' | 0xc | b'\r' | 0x1b)
+    };
+    let utf_8 = match std::str::from_utf8(sample) {
+        Ok(_) => true,
+        // The sample may end within a character.
+        Err(error) => error.error_len().is_none(),
+    };
+    zeros * 4 < sample.len() && utf_8 && !sample.iter().any(control)
+}
+
 fn decode_wide(bytes: &[u8], width: usize, little: bool) -> String {
     if width == 2 {
         let encoding = if little { UTF_16LE } else { UTF_16BE };
@@ -105,13 +122,14 @@ fn decode_narrow(bytes: &[u8], label: Option<&str>) -> String {
 }
 
 fn guess(bytes: &[u8]) -> &'static Encoding {
-    // A file cut within a character, or with one bad byte, is still UTF-8 if nearly all of it is.
-    let wrong = bytes
-        .utf8_chunks()
-        .filter(|chunk| !chunk.invalid().is_empty())
-        .count();
-    let multibyte = bytes.iter().filter(|byte| **byte >= 0xc2).count();
-    if multibyte > 0 && wrong * 20 < multibyte {
+    // A file cut within a character, or with a bad byte, is still UTF-8 if most of it is: in other charsets, bytes that
+    // happen to make characters of UTF-8 are rare.
+    let (mut right, mut wrong) = (0, 0);
+    for chunk in bytes.utf8_chunks() {
+        right += chunk.valid().chars().filter(|c| !c.is_ascii()).count();
+        wrong += usize::from(!chunk.invalid().is_empty());
+    }
+    if right > wrong * 3 {
         return UTF_8;
     }
     let mut detector = EncodingDetector::new(Iso2022JpDetection::Allow);
@@ -201,6 +219,16 @@ mod tests {
     }
 
     #[test]
+    fn a_stray_zero_makes_no_utf_16() {
+        for text in [
+            "a,b\n1,\0 and so on, to the end of the line, and one more line\n",
+            "é\0 zwölf Töne klingen hell über dem See und dem Moor",
+        ] {
+            assert_eq!(decode(text.as_bytes(), None).as_deref(), Some(text));
+        }
+    }
+
+    #[test]
     fn a_named_charset_beats_the_guess_and_utf_8_beats_the_name() {
         let bytes = encode("naïve", "macintosh");
         assert_eq!(decode(&bytes, Some("macintosh")).as_deref(), Some("naïve"));
@@ -216,6 +244,19 @@ mod tests {
         let mut bytes = RUSSIAN.as_bytes().to_vec();
         bytes.truncate(bytes.len() - 2);
         assert!(decode(&bytes, None).is_some_and(|text| text.starts_with("Съешь")));
+    }
+
+    #[test]
+    fn half_a_character_does_not_undo_a_few_words_of_utf_8() {
+        let bytes = [
+            "Il avait déjà vu la station, cet été au bord du lac, où elle est.".as_bytes(),
+            b"\xc3",
+        ]
+        .concat();
+        assert_eq!(
+            decode(&bytes, None).as_deref(),
+            Some("Il avait déjà vu la station, cet été au bord du lac, où elle est.\u{fffd}")
+        );
     }
 
     #[test]

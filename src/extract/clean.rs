@@ -1,14 +1,37 @@
 //! What counts as clean text, for every format alike.
 //!
-//! Text comes out in NFC, with plain spaces, `\n` line ends and letters in place of ligatures; control characters, soft
-//! hyphens, zero-width and direction marks are gone, since they would split or hide the words that people search for.
+//! Text comes out in NFC, with plain spaces, `\n` line ends and letters in place of ligatures and of other forms that only
+//! look different; control characters, soft hyphens, zero-width and direction marks are gone, since they would split or hide
+//! the words that people search for. Program text keeps its characters, but for those that nobody sees.
 
 use std::borrow::Cow;
 
-use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
+use unicode_normalization::{
+    IsNormalized, UnicodeNormalization, char::decompose_compatible, is_nfc_quick,
+};
 
 /// Cleans `text` and leaves its lines and spacing as they are.
 pub(super) fn verbatim(text: &str) -> Cow<'_, str> {
+    let mut clean = by_char(text, push);
+    if let Cow::Owned(text) = &mut clean
+        && is_nfc_quick(text.chars()) != IsNormalized::Yes
+    {
+        *text = text.nfc().collect();
+    }
+    clean
+}
+
+/// Makes line ends of program text plain and drops what nobody sees; all else is as it was written.
+pub(super) fn source(text: &str) -> Cow<'_, str> {
+    by_char(text, |clean, c| {
+        if matches!(c, '\n' | '\t') || !is_invisible(c) {
+            clean.push(c);
+        }
+    })
+}
+
+/// Text with what is left of each of its characters; most text is plain and costs nothing.
+fn by_char(text: &str, push: impl Fn(&mut String, char)) -> Cow<'_, str> {
     if text
         .bytes()
         .all(|b| matches!(b, b'\n' | b'\t' | b' '..=b'~'))
@@ -24,11 +47,14 @@ pub(super) fn verbatim(text: &str) -> Cow<'_, str> {
                     clean.push('\n');
                 }
             }
+            // Colours of a terminal, as logs have them.
+            '\u{1b}' if chars.peek() == Some(&'[') => {
+                chars.next();
+                while chars.next_if(|c| matches!(c, ' '..='?')).is_some() {}
+                chars.next_if(|c| matches!(c, '@'..='~'));
+            }
             c => push(&mut clean, c),
         }
-    }
-    if is_nfc_quick(clean.chars()) != IsNormalized::Yes {
-        clean = clean.nfc().collect();
     }
     Cow::Owned(clean)
 }
@@ -63,7 +89,15 @@ pub(super) fn line(text: &str) -> String {
 
 /// Cleans `text`, trims line ends and the empty lines around it, and keeps the rest of its layout.
 pub(super) fn layout(text: &str) -> String {
-    let text = verbatim(text);
+    trimmed(&verbatim(text))
+}
+
+/// The same of program text.
+pub(super) fn source_layout(text: &str) -> String {
+    trimmed(&source(text))
+}
+
+fn trimmed(text: &str) -> String {
     let mut layout = String::with_capacity(text.len());
     let lines = text.lines().map(str::trim_end);
     for line in lines.skip_while(|line| line.is_empty()) {
@@ -83,11 +117,88 @@ fn push(clean: &mut String, c: char) {
             clean.push(' ');
         }
         '\u{2010}' | '\u{2011}' => clean.push('-'),
-        '\u{fb00}'..='\u{fb06}' => clean.push_str(ligature(c)),
         // Word's bullets, drawn by the Symbol and Wingdings fonts from the private use area.
         '\u{f0a7}' | '\u{f0b7}' => clean.push('•'),
+        c if c < '\u{132}' && !c.is_control() && c != '\u{ad}' => clean.push(c),
         c if is_invisible(c) => {}
-        c => clean.push(c),
+        c if is_disguised(c) => undisguise(clean, c),
+        c => clean.push(radical(c)),
+    }
+}
+
+/// Whether `c` only shows other characters in another shape: ligatures, letters and digits of full width, katakana of half
+/// width, letters of Arabic by their place in a word, Roman numerals, units and words in one square, alphabets of
+/// mathematics, radicals that stand for characters.
+///
+/// Not those that mean something by their shape: superscripts and fractions (`10²` is not `102`), circled numbers (`5①` is
+/// not `51`), `…`, `№` and `™`; the punctuation of Chinese and Japanese, which has full width by right; the letters of
+/// Korean and Thai whose decomposition is another spelling.
+fn is_disguised(c: char) -> bool {
+    matches!(c,
+        '\u{132}' | '\u{133}' | '\u{13f}' | '\u{140}' | '\u{149}' | '\u{17f}' | '\u{1c4}'..='\u{1cc}' | '\u{1f1}'..='\u{1f3}'
+        | '℀' | '℁' | '℃' | '℅' | '℆' | '℉'..='ℓ' | 'ℕ' | 'ℙ'..='ℝ' | '℡' | 'ℤ' | 'ℨ' | 'ℬ'..='ℹ' | '℻'..='ⅉ'
+        | '\u{2160}'..='\u{217f}' | '\u{2474}'..='\u{24b5}'
+        | '\u{2e9f}' | '\u{2ef3}' | '\u{2f00}'..='\u{2fd5}'
+        | '\u{3200}'..='\u{3247}' | '\u{32c0}'..='\u{32cf}' | '\u{32ff}'..='\u{33ff}'
+        | '\u{fb00}'..='\u{fb4f}' | '\u{fb50}'..='\u{fdfc}' | '\u{fe70}'..='\u{fefc}'
+        | '\u{fe10}'..='\u{fe19}' | '\u{fe30}'..='\u{fe48}' | '\u{fe4d}'..='\u{fe6b}'
+        | '＂'..='＇' | '＊' | '＋' | '－' | '／'..='９' | '＜'..='＞' | '＠'..='Ｚ' | '＼' | '＾'..='ｚ' | '｜'
+        | '\u{ff61}'..='\u{ff9f}' | '￠' | '￡' | '￥' | '￦'
+        | '\u{1d400}'..='\u{1d7ff}' | '\u{1f110}'..='\u{1f129}')
+}
+
+/// Appends what a disguised character shows; accents are composed afterwards.
+fn undisguise(clean: &mut String, c: char) {
+    // Units: `㎡` is m², since superscripts stay; the fraction slash of `㎧` is a plain one to whoever searches.
+    let unit = matches!(c, '\u{3371}'..='\u{33df}');
+    let mut first = true;
+    decompose_compatible(c, |shown| {
+        let shown = match shown {
+            '2' if unit => '²',
+            '3' if unit => '³',
+            '\u{2215}' | '\u{2044}' => '/',
+            shown => shown,
+        };
+        // Marks of Arabic are shown on a space that is not there.
+        if !(first && shown == ' ') {
+            clean.push(shown);
+        }
+        first = false;
+    });
+}
+
+/// The character that a radical stands for where a font took one for the other; Unicode decomposes only those of Kangxi.
+fn radical(c: char) -> char {
+    match c {
+        '⺠' => '民',
+        '⻁' => '虎',
+        '⻄' => '西',
+        '⻑' => '長',
+        '⻒' => '镸',
+        '⻓' => '长',
+        '⻔' => '门',
+        '⻘' => '青',
+        '⻛' => '风',
+        '⻜' => '飞',
+        '⻝' => '食',
+        '⻢' => '马',
+        '⻣' => '骨',
+        '⻤' => '鬼',
+        '⻥' => '鱼',
+        '⻦' => '鸟',
+        '⻨' => '麦',
+        '⻩' => '黄',
+        '⻫' => '斉',
+        '⻬' => '齐',
+        '⻭' => '歯',
+        '⻮' => '齿',
+        '⻯' => '竜',
+        '⻰' => '龙',
+        '⻲' => '亀',
+        '⻅' => '见',
+        '⻉' => '贝',
+        '⻋' => '车',
+        c => c,
     }
 }
 
@@ -100,19 +211,8 @@ fn is_invisible(c: char) -> bool {
         || matches!(c,
             '\u{ad}' | '\u{34f}' | '\u{e000}'..='\u{f8ff}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}'
             | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{fdd0}'..='\u{fdef}'
-            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}' | '\u{f0000}'..='\u{10ffff}')
         || u32::from(c) & 0xfffe == 0xfffe
-}
-
-fn ligature(c: char) -> &'static str {
-    match c {
-        '\u{fb00}' => "ff",
-        '\u{fb01}' => "fi",
-        '\u{fb02}' => "fl",
-        '\u{fb03}' => "ffi",
-        '\u{fb04}' => "ffl",
-        _ => "st",
-    }
 }
 
 #[cfg(test)]
@@ -133,6 +233,11 @@ mod tests {
     }
 
     #[test]
+    fn colours_of_a_terminal_are_gone() {
+        assert_eq!(verbatim("\u{1b}[1;31mred\u{1b}[0m\u{1b}[é\u{1b}"), "redé");
+    }
+
+    #[test]
     fn joiners_stay_where_words_are_spelled_with_them() {
         assert_eq!(verbatim("می\u{200c}خواهم"), "می\u{200c}خواهم");
     }
@@ -140,6 +245,61 @@ mod tests {
     #[test]
     fn ligatures_are_spelled_out_and_accents_composed() {
         assert_eq!(verbatim("e\u{fb03}cient cafe\u{301}"), "efficient café");
+    }
+
+    #[test]
+    fn other_shapes_of_a_character_are_that_character() {
+        for (shown, meant) in [
+            ("ﬁnd ﬅ ĳ ſo", "find st ij so"),
+            ("Ｈｅｒｏｎ　Ｗ７：１００％", "Heron W7：100%"),
+            ("ｶﾞｽ ﾊﾟ｡｢ｱ｣", "ガス パ。「ア」"),
+            ("ﺍﻟﻤﻄﺮ ﻻ ﷲ ﷼", "المطر لا الله ریال"),
+            ("\u{fc60}", "\u{64e}\u{651}"),
+            ("Ⅳ ⅻ ⑴ ⒈ ㈱", "IV xii (1) 1. (株)"),
+            (
+                "5 ㎞ 20 ℃ 3 ㎡ 8 ㎧ 2 ℓ ㍻ ㏢",
+                "5 km 20 °C 3 m² 8 m/s 2 l 平成 3日",
+            ),
+            ("⼈⽇⻑⻘ 豈", "人日長青 豈"),
+            ("𝐇𝑒𝓇𝔬𝚗 ℝ 𝟟", "Heron R 7"),
+            ("︵︶﹐", "(),"),
+            ("ǆ שׁ ﭏ", "dž שׁ אל"),
+        ] {
+            assert_eq!(verbatim(shown), meant);
+        }
+    }
+
+    #[test]
+    fn shapes_that_mean_something_stay() {
+        for text in [
+            "10² H₂O 1½ ⅔ 5① ⓐ № ™ … µ ª º",
+            "好，（是）！？：；．～",
+            "ㅋㅋ 한 ทำ",
+            "❤\u{fe0f} 👩\u{200d}🔬",
+        ] {
+            assert_eq!(verbatim(text), text);
+        }
+    }
+
+    #[test]
+    fn program_text_keeps_its_characters() {
+        assert_eq!(
+            source("a\r\n\tb = \"ﬁ Ｘ\u{a0}e\u{301}\"\0\u{202e}\u{feff}\u{c}\rc"),
+            "a\n\tb = \"ﬁ Ｘ\u{a0}e\u{301}\"\nc"
+        );
+    }
+
+    #[test]
+    fn no_character_passes_that_must_not_and_cleaning_again_changes_nothing() {
+        // Beyond these planes there is nothing but ideographs and what is private.
+        for c in ('\0'..='\u{1ffff}').chain('\u{e0000}'..='\u{f0fff}') {
+            let text = c.to_string();
+            let clean = verbatim(&text).into_owned();
+            let bad = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+            assert!(!clean.contains(bad), "{c:?}");
+            assert!(!source(&text).contains(bad), "{c:?}");
+            assert_eq!(verbatim(&clean), clean, "{c:?}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::{blocks::Blocks, clean, error::ExtractError};
 
 /// Adds the pieces of `text`: cut at empty lines before a line without an indent.
 pub(super) fn extract(text: &str, blocks: &mut Blocks) -> Result<(), ExtractError> {
-    let text = clean::verbatim(text);
+    let text = clean::source(text);
     let mut piece = String::new();
     let mut after_blank = false;
     for line in text.lines() {
@@ -29,6 +29,13 @@ fn starts_a_piece(line: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn characters_stay_as_they_are_written() {
+        let mut blocks = Blocks::new(1000);
+        extract("let a = \"ﬁ Ｘ e\u{301}\";\0\r\n", &mut blocks).expect("within the limit");
+        assert_eq!(blocks.take()[0].text, "let a = \"ﬁ Ｘ e\u{301}\";");
+    }
 
     #[test]
     fn pieces_end_at_empty_lines_before_the_left_edge() {

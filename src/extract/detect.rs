@@ -1,12 +1,15 @@
 //! What a file is, by its bytes first; its mime type and name only decide between kinds of text.
 
-use std::io::{Cursor, Read};
+use std::{
+    collections::HashSet,
+    io::{Cursor, Read},
+};
 
 use zip::ZipArchive;
 
 use crate::file_type::{FileType, FileTypes};
 
-use super::{Hints, error::ExtractError};
+use super::{Hints, eml, error::ExtractError, ipynb, json};
 
 /// How far into a file the marks of its type are looked for.
 const HEAD_BYTES: usize = 1024;
@@ -104,7 +107,8 @@ pub(super) fn shape(bytes: &[u8]) -> Shape {
     if contains(&bytes[..bytes.len().min(HEAD_BYTES)], b"%PDF-") {
         return Shape::Read(Format::Pdf);
     }
-    if bytes.starts_with(b"{\\rtf") {
+    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    if text.trim_ascii_start().starts_with(b"{\\rtf") {
         return Shape::Read(Format::Rtf);
     }
     if ends_as_zip(bytes) {
@@ -274,6 +278,85 @@ pub(super) fn format_row<'a>(
         .ok_or_else(|| ExtractError::unsupported(format.mime_type()))
 }
 
+/// The row of an e-mail, if these bytes are one.
+pub(super) fn mail_row<'a>(
+    types: &'a FileTypes,
+    hints: &Hints,
+    bytes: &[u8],
+) -> Option<&'a FileType> {
+    let extractor = hinted(types, hints)
+        .next()
+        .map(|row| row.extractor.as_str());
+    let is_mail = match (mail_fields(bytes), extractor) {
+        // Program text may begin with anything.
+        (_, Some("code")) => false,
+        (Fields { sent, .. }, _) if sent => true,
+        (Fields { written, .. }, Some("eml")) => written >= 2,
+        (fields, Some("text") | None) => fields.written >= 3 && fields.address,
+        (_, Some(_)) => false,
+    };
+    row_of(types, hints, "eml").filter(|_| is_mail)
+}
+
+/// What the first lines say in the fields of an e-mail's header.
+#[derive(Default)]
+struct Fields {
+    /// How many of those that people write.
+    written: usize,
+    /// The sender has an address.
+    address: bool,
+    /// It has some that only mail programs write, beside one of those.
+    sent: bool,
+}
+
+/// How far into a file the header of an e-mail may reach.
+const MAX_MAIL_HEADER_BYTES: usize = 256 * 1024;
+/// Fields that people know.
+const WRITTEN_FIELDS: [&str; 5] = ["from", "to", "cc", "subject", "date"];
+/// Fields that mail programs add.
+const SENT_FIELDS: [&str; 6] = [
+    "received",
+    "return-path",
+    "message-id",
+    "mime-version",
+    "delivered-to",
+    "dkim-signature",
+];
+
+fn mail_fields(bytes: &[u8]) -> Fields {
+    let head = &bytes[..bytes.len().min(MAX_MAIL_HEADER_BYTES)];
+    let mut met = HashSet::new();
+    let mut address = false;
+    for (at, line) in head.split(|byte| *byte == b'\n').enumerate() {
+        let folded = line.starts_with(b" ") || line.starts_with(b"\t");
+        let mailbox = at == 0 && line.starts_with(b"From ");
+        if line.trim_ascii_end().is_empty() {
+            break;
+        }
+        if !(mailbox || folded && at > 0) {
+            if !eml::is_field(line) {
+                return Fields::default();
+            }
+            let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
+            let name = name.trim_ascii_end().to_ascii_lowercase();
+            address |= name == b"from" && line.contains(&b'@');
+            met.insert(name);
+        }
+    }
+    let count = |fields: &[&str]| {
+        fields
+            .iter()
+            .filter(|name| met.contains(name.as_bytes()))
+            .count()
+    };
+    let written = count(&WRITTEN_FIELDS);
+    Fields {
+        written,
+        address,
+        sent: written > 0 && count(&SENT_FIELDS) > 0,
+    }
+}
+
 /// The row of a text, by its hints and then by how it starts.
 pub(super) fn text_row<'a>(
     types: &'a FileTypes,
@@ -281,11 +364,15 @@ pub(super) fn text_row<'a>(
     text: &str,
 ) -> Option<&'a FileType> {
     let hinted = hinted(types, hints).find(|row| is_textual(&row.extractor));
+    let has_notebooks = types.iter().any(|row| row.extractor == "ipynb");
     let extractor = match hinted.map(|row| row.extractor.as_str()) {
         Some("code") => "code",
         Some(_) if starts_as_page(text) => "html",
-        Some("json") if !super::json::is_valid(text) => "text",
-        Some("text") | None => sniff(text),
+        _ if has_notebooks && ipynb::is_notebook(text) => "ipynb",
+        // Servers call anything a page.
+        Some("html") if sniff(text) == "json" => "json",
+        Some("json") if !json::is_valid(text) => "text",
+        Some("ipynb" | "text") | None => sniff(text),
         Some(extractor) => extractor,
     };
     row_of(types, hints, extractor).or(hinted)
@@ -317,7 +404,7 @@ fn hinted<'a>(types: &'a FileTypes, hints: &Hints) -> impl Iterator<Item = &'a F
 fn is_textual(extractor: &str) -> bool {
     matches!(
         extractor,
-        "markdown" | "text" | "html" | "csv" | "json" | "code"
+        "markdown" | "text" | "html" | "csv" | "json" | "ipynb" | "code"
     )
 }
 
@@ -326,7 +413,7 @@ fn sniff(text: &str) -> &'static str {
     let start = text.trim_start();
     if starts_as_page(start) || starts_with_tag(start) {
         "html"
-    } else if start.starts_with(['{', '[']) && super::json::is_valid(text) {
+    } else if start.starts_with(['{', '[']) && json::is_valid(text) {
         "json"
     } else {
         "text"

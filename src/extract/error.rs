@@ -107,13 +107,10 @@ const UNPACK: &str = "unpack it and upload the files in it";
 /// What the owner of a file that cannot be read should do about it.
 fn advice(detected: &str) -> &'static str {
     match detected {
-        "application/msword" | "application/rtf" | "application/vnd.oasis.opendocument.text" => {
-            "save it as .docx and upload that"
-        }
-        "application/vnd.ms-excel"
-        | "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-        | "application/vnd.oasis.opendocument.spreadsheet" => {
-            "export its sheets as .csv and upload those"
+        "application/msword" => "save it as .docx and upload that",
+        "application/vnd.ms-powerpoint" => "save it as .pptx and upload that",
+        "application/vnd.ms-outlook" => {
+            "save the message as .eml (in Outlook on the web: Download), or print it as PDF, and upload that"
         }
         detected if detected.starts_with("image/") => "pictures hold no text, upload a document",
         "application/zip" | "application/gzip" | "application/x-tar" => UNPACK,
@@ -137,8 +134,14 @@ mod tests {
     }
 
     #[test]
-    fn an_old_word_file_is_told_to_become_docx() {
-        let message = ExtractError::unsupported("application/msword").to_string();
-        assert!(message.contains("save it as .docx"), "{message}");
+    fn old_files_are_told_what_to_become() {
+        for (detected, advised) in [
+            ("application/msword", "save it as .docx"),
+            ("application/vnd.ms-powerpoint", "save it as .pptx"),
+            ("application/vnd.ms-outlook", "save the message as .eml"),
+        ] {
+            let message = ExtractError::unsupported(detected).to_string();
+            assert!(message.contains(advised), "{message}");
+        }
     }
 }

@@ -18,6 +18,7 @@ mod epub;
 mod error;
 pub mod frames;
 mod html;
+mod ipynb;
 mod json;
 mod markdown;
 mod open_document;
@@ -135,6 +136,13 @@ fn read_text<'a>(
     types: &'a FileTypes,
     settings: &Settings,
 ) -> Result<(&'a FileType, Vec<Page>), ExtractError> {
+    // Each part of an e-mail has a charset of its own.
+    if let Some(row) = detect::mail_row(types, hints, bytes) {
+        let row = enabled(row)?;
+        let mut blocks = Blocks::new(settings.max_text_bytes);
+        eml::extract(bytes, &mut blocks)?;
+        return Ok((row, vec![one_page(blocks)]));
+    }
     let label = charset::label_of(&hints.mime_type);
     let text = charset::decode(bytes, label).ok_or_else(|| detect::no_text(types, hints))?;
     let row = enabled(
@@ -145,17 +153,20 @@ fn read_text<'a>(
     match row.extractor.as_str() {
         "code" => code::extract(&text, &mut blocks)?,
         "csv" => csv::extract(&text, &mut blocks)?,
-        "eml" => eml::extract(bytes, &mut blocks)?,
         "html" => html::extract(&text, &mut blocks)?,
+        "ipynb" => ipynb::extract(&text, &mut blocks)?,
         "json" => json::extract(&text, &mut blocks)?,
         "markdown" => markdown::extract(&text, &mut blocks)?,
         _ => text::extract(&text, &mut blocks)?,
     }
-    let page = Page {
+    Ok((row, vec![one_page(blocks)]))
+}
+
+fn one_page(mut blocks: Blocks) -> Page {
+    Page {
         number: None,
         blocks: blocks.take(),
-    };
-    Ok((row, vec![page]))
+    }
 }
 
 /// The row, if it is not switched off.
@@ -203,6 +214,8 @@ mod tests {
             ("application/json", "json", "json"),
             ("text/x-python", "py", "code"),
             ("text/x-rust", "rs", "code"),
+            ("message/rfc822", "eml", "eml"),
+            ("application/x-ipynb+json", "ipynb", "ipynb"),
         ];
         Settings {
             types: types
@@ -267,6 +280,70 @@ mod tests {
     }
 
     #[test]
+    fn mails_and_notebooks_are_known_by_what_is_in_them() {
+        const MAIL: &str = "message/rfc822";
+        let sent = "Return-Path: <a@example.com>\r\nX-A: b\r\n c\r\nSubject: s\r\n\r\nbody\r\n";
+        let kept = "From: a@example.com\nTo: b\nSubject: c\n\nbody";
+        for (text, name, mime_type, expected) in [
+            (
+                "{\"nbformat\": 4, \"cells\": [{\"cell_type\": \"raw\", \"source\": \"a\"}]}",
+                "a.ipynb",
+                "text/html",
+                "application/x-ipynb+json",
+            ),
+            ("{\"a\": 1}", "a.ipynb", "", "application/json"),
+            ("{\"a\": 1}", "a", "text/html", "application/json"),
+            (sent, "a.eml", "", MAIL),
+            (sent, "a", "application/octet-stream", MAIL),
+            (sent, "a.txt", "text/plain", MAIL),
+            (sent, "a.html", "text/html", MAIL),
+            (sent, "a.py", "", "text/x-python"),
+            (kept, "a.txt", "", MAIL),
+            (kept, "a.md", "", "text/markdown"),
+            ("From: a\nTo: b\n\nbody", "a.eml", "", MAIL),
+            (
+                "From: a\nTo: b\nSubject: c\n\nbody",
+                "a.txt",
+                "",
+                "text/plain",
+            ),
+            (
+                "From: a@example.com\nTo: b\nno field\nSubject: c\n\nbody",
+                "a.txt",
+                "",
+                "text/plain",
+            ),
+            ("no mail", "a.eml", MAIL, "text/plain"),
+            (
+                "---\nsubject: a\ndate: b\n---\n",
+                "a.md",
+                "",
+                "text/markdown",
+            ),
+            (
+                "date: 2026-03-03\nfrom: here\nto: there\n",
+                "a.yaml",
+                "",
+                "text/plain",
+            ),
+            (
+                "2026-03-03 10:00:00 Subject: x\nDate: y\n",
+                "a.log",
+                "",
+                "text/plain",
+            ),
+        ] {
+            assert_eq!(
+                type_of(text, name, mime_type),
+                expected,
+                "{text:?} as {name}"
+            );
+        }
+        let mailbox = format!("From a@example.com Tue Mar  3 10:00:00 2026\n{kept}");
+        assert_eq!(type_of(&mailbox, "a", ""), MAIL);
+    }
+
+    #[test]
     fn files_without_text_have_none() {
         for bytes in [
             &b""[..],
@@ -283,7 +360,6 @@ mod tests {
         for (bytes, detected) in [
             (&b"\x89PNG\r\n\x1a\n...."[..], "image/png"),
             (b"\xff\xd8\xff\xe0JFIF", "image/jpeg"),
-            (b"{\\rtf1 text}", "application/rtf"),
             (
                 b"PK\x05\x06\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
                 "application/zip",

@@ -104,7 +104,7 @@ impl<'a> Package<'a> {
 }
 
 /// The name of the part that `target` means in a file of `folder`.
-fn resolve(folder: &str, target: &str) -> String {
+pub(super) fn resolve(folder: &str, target: &str) -> String {
     if target.starts_with(['/', '\\']) {
         return target.to_owned();
     }
@@ -121,7 +121,8 @@ fn resolve(folder: &str, target: &str) -> String {
     steps.join("/")
 }
 
-fn normal(name: &str) -> String {
+/// The name under which a part is looked up.
+pub(super) fn normal(name: &str) -> String {
     name.replace('\\', "/")
         .trim_start_matches('/')
         .to_lowercase()

@@ -9,6 +9,7 @@ mod codes;
 mod commit;
 mod embedded;
 mod embedding;
+mod hints;
 mod http;
 mod layering;
 mod leases;

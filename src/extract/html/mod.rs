@@ -53,7 +53,9 @@ impl TokenSink for Sink {
             Token::CharacterTokens(text) => walk.text(&text),
             Token::TagToken(tag) if tag.kind == TagKind::StartTag => {
                 walk.start(&tag);
-                return raw_content(&tag.name);
+                if !(walk.xml && tag.self_closing) {
+                    return raw_content(&tag.name);
+                }
             }
             Token::TagToken(tag) => walk.end(&tag.name),
             Token::DoctypeToken(_)
@@ -545,6 +547,14 @@ mod tests {
                 (BlockKind::Paragraph, "x".to_owned()),
                 (BlockKind::Code, "if a:\n\n    b < c".to_owned()),
             ]
+        );
+    }
+
+    #[test]
+    fn an_element_that_closes_itself_swallows_nothing_in_xml() {
+        assert_eq!(
+            texts("<?xml version='1.0'?><html><title/><script src='a'/><p>a<i/>b</p></html>"),
+            ["ab"]
         );
     }
 

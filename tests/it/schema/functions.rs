@@ -322,7 +322,8 @@ async fn the_seeded_types_are_those_that_work_without_a_database() {
     assert_eq!(
         readable,
         [
-            "code", "csv", "docx", "html", "json", "markdown", "pdf", "text"
+            "code", "csv", "docx", "eml", "epub", "html", "ipynb", "json", "markdown", "odp",
+            "ods", "odt", "pdf", "pptx", "rtf", "text", "xls", "xlsx"
         ]
     );
 }

@@ -9,6 +9,7 @@ use crate::stack::Stack;
 
 const FIRST: &str = include_str!("../../../migrations/001_initial_schema.sql");
 const SECOND: &str = include_str!("../../../migrations/002_ingestion.sql");
+const THIRD: &str = include_str!("../../../migrations/003_formats.sql");
 
 /// A database without anything in it, beside the stack's own.
 async fn blank(stack: &Stack) -> PgConnection {
@@ -100,7 +101,7 @@ fn assert_same(before: &[String], after: &[String]) {
     assert_eq!(only_in(after, before), Vec::<String>::new(), "new");
 }
 
-const FILES: [&str; 2] = ["001_initial_schema", "002_ingestion"];
+const FILES: [&str; 3] = ["001_initial_schema", "002_ingestion", "003_formats"];
 
 fn applied() -> Vec<Step> {
     let mut steps: Vec<_> = FILES.map(|file| Step::Applied { file: file.into() }).into();
@@ -118,11 +119,11 @@ async fn an_empty_database_is_prepared_and_repeating_it_changes_nothing() {
     let again = migrated(&mut blank).await;
     assert_eq!(
         again.to_string(),
-        "was there 001_initial_schema\nwas there 002_ingestion\nseeded    file types and sample prompts"
+        "was there 001_initial_schema\nwas there 002_ingestion\nwas there 003_formats\nseeded    file types and sample prompts"
     );
     assert_same(&first, &picture(&mut blank).await);
 
-    for file in [FIRST, SECOND] {
+    for file in [FIRST, SECOND, THIRD] {
         psql(&mut blank, file).await;
     }
     // The files themselves may be repeated.
@@ -132,7 +133,7 @@ async fn an_empty_database_is_prepared_and_repeating_it_changes_nothing() {
         "select version, name from orion_ingest.migrations order by 1",
     )
     .await;
-    assert_eq!(recorded, ["1,initial_schema", "2,ingestion"]);
+    assert_eq!(recorded, ["1,initial_schema", "2,ingestion", "3,formats"]);
     let elsewhere = row(
         &mut blank,
         "select to_regclass('public._sqlx_migrations') is null",
@@ -145,14 +146,72 @@ async fn an_empty_database_is_prepared_and_repeating_it_changes_nothing() {
 async fn files_that_were_applied_by_psql_are_adopted_as_they_are() {
     let stack = Stack::new().await;
     let mut blank = blank(&stack).await;
-    psql(&mut blank, FIRST).await;
-    psql(&mut blank, SECOND).await;
+    for file in [FIRST, SECOND, THIRD] {
+        psql(&mut blank, file).await;
+    }
     let before = picture(&mut blank).await;
     let mut expected = applied();
     let (added, differing) = (Vec::new(), Vec::new());
     expected.insert(0, Step::Adopted { added, differing });
     assert_eq!(migrated(&mut blank).await.steps, expected);
     assert_same(&before, &picture(&mut blank).await);
+}
+
+#[tokio::test]
+async fn types_that_can_be_read_now_are_switched_on_unless_somebody_chose_otherwise() {
+    let stack = Stack::new().await;
+    let mut blank = blank(&stack).await;
+    psql(&mut blank, FIRST).await;
+    psql(&mut blank, SECOND).await;
+    // As an earlier seed left them: one untouched, one with another limit, one switched on and off again, one of ours.
+    run(
+        &mut blank,
+        "insert into file_type_configs (mime_type, extensions, display_name, enabled, max_file_size, extractor, splitter, chunk_overlap)
+         values ('application/rtf', '{rtf}', 'Rich text', false, 52428800, 'rtf', 'prose', 64),
+                ('message/rfc822', '{eml}', 'E-mail', false, 52428800, 'eml', 'prose', 64),
+                ('application/epub+zip', '{epub}', 'Electronic book', false, 104857600, 'epub', 'markdown', 64),
+                ('application/vnd.ms-excel', '{xls}', 'Old sheets', false, 52428800, 'xls', 'table', 0),
+                ('application/vnd.ms-outlook', '{msg}', 'Outlook e-mail', false, 52428800, 'msg', 'prose', 64)",
+    )
+    .await;
+    for change in ["max_file_size = 1000", "max_file_size = 52428800"] {
+        run(
+            &mut blank,
+            &format!("update file_type_configs set {change} where mime_type = 'message/rfc822'"),
+        )
+        .await;
+    }
+    run(
+        &mut blank,
+        "update file_type_configs set chunk_size = 200 where mime_type = 'application/epub+zip'",
+    )
+    .await;
+    migrated(&mut blank).await;
+    let read = "select mime_type, enabled, max_file_size, chunk_size from file_type_configs
+                where mime_type in ('application/rtf', 'message/rfc822', 'application/epub+zip', 'application/vnd.ms-excel',
+                    'application/vnd.ms-outlook')
+                order by 1";
+    let expected = [
+        "application/epub+zip,f,104857600,200",
+        "application/rtf,t,52428800,512",
+        "application/vnd.ms-excel,f,52428800,512",
+        "application/vnd.ms-outlook,f,52428800,512",
+        "message/rfc822,f,52428800,512",
+    ];
+    assert_eq!(rows(&mut blank, read).await, expected);
+
+    run(
+        &mut blank,
+        "update file_type_configs set enabled = false where mime_type = 'application/rtf'",
+    )
+    .await;
+    psql(&mut blank, THIRD).await;
+    let kept = row(
+        &mut blank,
+        "select enabled from file_type_configs where mime_type = 'application/rtf'",
+    )
+    .await;
+    assert_eq!(kept, "f", "a repetition takes nobody's choice back");
 }
 
 #[tokio::test]
@@ -288,7 +347,7 @@ async fn no_superuser_is_needed_where_pgvector_is_and_what_belongs_to_others_sta
     )
     .await;
     assert_eq!(migrated(&mut blank).await.steps, applied());
-    assert_eq!(migrated(&mut blank).await.steps.len(), 3);
+    assert_eq!(migrated(&mut blank).await.steps.len(), applied().len());
     run(&mut blank, "reset session authorization").await;
     let touched = row(
         &mut blank,
