@@ -80,18 +80,18 @@ impl FileTypes {
         self.0.iter().find(|row| row.mime_type == bare)
     }
 
-    /// The type that lists the extension of this name; program text has names that are nothing else, as `Makefile`.
+    /// The type that lists the extension of this name, or the whole name where it is one as `Makefile`.
     #[must_use]
     pub fn by_extension(&self, name: &str) -> Option<&FileType> {
-        let (named, extension) = match name.rsplit_once('.') {
-            Some((_, extension)) => (true, extension),
-            None => (false, name),
+        let name = name.to_ascii_lowercase();
+        let extension = match name.rsplit_once('.') {
+            Some((_, extension)) => extension,
+            // Others are only called like an extension, as a letter named `c` is.
+            None => Some(&*name).filter(|name| name.ends_with("file"))?,
         };
-        let extension = extension.to_ascii_lowercase();
         self.0
             .iter()
-            .find(|row| row.extensions.contains(&extension))
-            .filter(|row| named || row.extractor == "code")
+            .find(|row| row.extensions.iter().any(|known| known == extension))
     }
 }
 
@@ -110,8 +110,8 @@ mod tests {
         assert_eq!(of("Dockerfile"), Some("Dockerfile"));
         assert_eq!(of("Makefile"), Some("Makefile"));
         assert_eq!(of("a.RS"), Some("Rust"));
-        // Not what merely happens to be called like an extension.
         assert_eq!(of("key"), None);
+        assert_eq!(of("c"), None);
         assert_eq!(of("README"), None);
     }
 

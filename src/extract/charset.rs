@@ -73,7 +73,7 @@ fn wide_guess(bytes: &[u8]) -> Option<(usize, bool, usize)> {
 /// the alphabets of the first two thousand characters, full of other control characters.
 fn is_narrow(bytes: &[u8]) -> bool {
     let sample = &bytes[..bytes.len().min(SAMPLE_BYTES)];
-    let zeros = sample.iter().filter(|byte| **byte == 0).count();
+    let zeros: usize = sample.iter().map(|byte| usize::from(*byte == 0)).sum();
     let control = |byte: &u8| {
         byte.is_ascii_control() && !matches!(byte, 0 | b'\t' | b'\n' | 0xc | b'\r' | 0x1b)
     };
