@@ -33,8 +33,6 @@ pub(super) struct Reading {
     pub(super) sheets: Vec<Sheet>,
     /// The file's own table of contents, in order.
     pub(super) outline: Vec<Title>,
-    /// The file says that its text is tagged with its structure.
-    pub(super) is_tagged: bool,
     /// What was filled into the form; the engine does not say where.
     pub(super) answers: Vec<String>,
 }
@@ -127,12 +125,10 @@ impl Reader {
     fn event(&mut self, event: ParseEvent) -> ControlFlow<()> {
         match event {
             ParseEvent::DocumentStart {
-                metadata,
                 outline,
                 form_fields,
                 ..
             } => {
-                self.reading.is_tagged = metadata.tagged;
                 self.reading.outline = outline
                     .map(|outline| flatten(&outline.items))
                     .unwrap_or_default();

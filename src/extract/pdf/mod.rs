@@ -50,12 +50,11 @@ fn read(bytes: &[u8], settings: &Settings) -> Result<Reading, ExtractError> {
         reading => reading?,
     };
     let pages = reading.sheets.len();
-    let untitled = reading.is_tagged && reading.outline.is_empty();
     let doubted = reading
         .sheets
         .iter()
         .any(|sheet| doubt::of(sheet, pages).is_some());
-    let second = (doubted || untitled || may_be_written_on(bytes)).then(|| Second::open(bytes));
+    let second = (doubted || may_say_more(bytes)).then(|| Second::open(bytes));
     let Some(second) = second.flatten().filter(|second| second.pages() == pages) else {
         add_answers(&mut reading, settings)?;
         return Ok(reading);
@@ -67,7 +66,7 @@ fn read(bytes: &[u8], settings: &Settings) -> Result<Reading, ExtractError> {
             read_again(sheet, doubt, second.text(at), &mut blocks)?;
         }
     }
-    if untitled {
+    if reading.outline.is_empty() {
         reading.outline = second.headings();
     }
     Ok(reading)
@@ -132,9 +131,11 @@ fn read_again(
     Ok(())
 }
 
-/// Whether fields or notes may lie on some page: named in the open, or perhaps inside a packed object.
-fn may_be_written_on(bytes: &[u8]) -> bool {
-    contains(bytes, b"/Annots") || contains(bytes, b"/ObjStm")
+/// Whether there may be fields, notes or tags: named in the open, or perhaps inside a packed object.
+fn may_say_more(bytes: &[u8]) -> bool {
+    [&b"/Annots"[..], b"/StructTreeRoot", b"/ObjStm"]
+        .iter()
+        .any(|name| contains(bytes, name))
 }
 
 /// Adds what was filled into the form, for want of the second engine, which knows where.
