@@ -13,10 +13,12 @@ mod code;
 mod csv;
 mod detect;
 mod docx;
+mod drawing;
 mod eml;
 mod epub;
 mod error;
 pub mod frames;
+mod header;
 mod html;
 mod json;
 mod markdown;
@@ -116,7 +118,9 @@ fn read(format: Format, bytes: &[u8], settings: &Settings) -> Result<Vec<Page>, 
         Format::Pdf => pdf::extract(bytes, settings),
         Format::Docx => docx::extract(bytes, settings),
         Format::Pptx => pptx::extract(bytes, settings),
-        Format::Xlsx | Format::Xls | Format::Ods => sheet::extract(bytes, settings),
+        Format::Xlsx => sheet::xlsx(bytes, settings),
+        Format::Xls => sheet::xls(bytes, settings),
+        Format::Ods => sheet::ods(bytes, settings),
         Format::Odt | Format::Odp => open_document::extract(bytes, settings),
         Format::Epub => epub::extract(bytes, settings),
         Format::Rtf => rtf::extract(bytes, settings),

@@ -26,6 +26,8 @@ pub(super) struct Package<'a> {
 
 /// A relationship of a part.
 pub(super) struct Relationship {
+    /// By which the part refers to it.
+    pub(super) id: String,
     /// The last word of its type, such as `styles` or `header`.
     pub(super) kind: String,
     /// Name of the part.
@@ -77,6 +79,15 @@ impl<'a> Package<'a> {
         }
     }
 
+    /// The name of the part that the package's own relationships call the document.
+    pub(super) fn main_part(&mut self, usual: &str) -> Result<String, ExtractError> {
+        let main = self
+            .relationships("")?
+            .into_iter()
+            .find(|relationship| relationship.kind == "officeDocument");
+        Ok(main.map_or_else(|| usual.to_owned(), |main| main.target))
+    }
+
     /// What a part refers to within the package.
     pub(super) fn relationships(&mut self, of: &str) -> Result<Vec<Relationship>, ExtractError> {
         let (folder, file) = of.rsplit_once('/').unwrap_or(("", of));
@@ -93,6 +104,7 @@ impl<'a> Package<'a> {
                 xml::attribute(start, "Target"),
             ) {
                 found.push(Relationship {
+                    id: xml::attribute(start, "Id").unwrap_or_default().into_owned(),
                     kind: kind.rsplit('/').next().unwrap_or_default().to_owned(),
                     target: resolve(folder, &target),
                 });

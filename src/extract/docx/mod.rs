@@ -12,6 +12,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::document::{Block, BlockKind, Page};
 
+pub(super) use self::numbering::number;
 use self::{body::Context, numbering::Numbering, styles::Styles};
 use super::{
     Settings,

@@ -230,7 +230,7 @@ fn render(levels: &[Level; LEVELS], counts: [Option<i64>; LEVELS], level: usize)
 }
 
 /// A number in one of Word's formats; rare ones come as plain numbers.
-pub(super) fn number(count: i64, format: &str) -> String {
+pub(in crate::extract) fn number(count: i64, format: &str) -> String {
     let positive = usize::try_from(count).unwrap_or_default();
     match format {
         "lowerLetter" => letters(positive, b'a'),
