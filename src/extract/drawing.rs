@@ -33,6 +33,15 @@ pub(super) fn paragraphs(xml: &str) -> Result<Vec<String>, ExtractError> {
     Ok(found)
 }
 
+/// A longer paragraph heads no slide.
+const MAX_HEADING_BYTES: usize = 100;
+
+/// Whether a paragraph that comes first on a slide is its title, though not marked as one: boxes of free text are often used so.
+pub(super) fn heads(text: &str) -> bool {
+    let text = text.trim();
+    text.len() <= MAX_HEADING_BYTES && !text.contains('\n') && text.chars().any(char::is_alphabetic)
+}
+
 /// What a chart says in words: its title and those of its axes, then the names of its series and categories, each once.
 ///
 /// Its numbers say little without the picture, and stand in a sheet where they matter.

@@ -25,7 +25,7 @@ const MAX_TABLES: usize = 16;
 const MAX_CELL_PARAGRAPHS: usize = 6;
 
 /// A paragraph, list item, row … before it is cleaned.
-pub(super) type Piece = (BlockKind, String);
+pub(in crate::extract) type Piece = (BlockKind, String);
 
 /// What paragraphs look up.
 pub(super) struct Context<'a> {
@@ -571,7 +571,7 @@ fn names_columns(cells: &[Vec<Piece>]) -> bool {
 }
 
 /// Whether a row only places what it holds: one cell, long cells, tables.
-fn places(cells: &[Vec<Piece>]) -> bool {
+pub(in crate::extract) fn places(cells: &[Vec<Piece>]) -> bool {
     cells.len() == 1
         || cells.iter().any(|cell| {
             let table = cell
@@ -581,7 +581,8 @@ fn places(cells: &[Vec<Piece>]) -> bool {
         })
 }
 
-fn join(cell: &[Piece]) -> String {
+/// The text of a cell.
+pub(in crate::extract) fn join(cell: &[Piece]) -> String {
     let texts: Vec<&str> = cell.iter().map(|(_, text)| text.as_str()).collect();
     texts.join(" ")
 }

@@ -12,8 +12,11 @@ use std::collections::{HashMap, HashSet};
 
 use crate::document::{Block, BlockKind, Page};
 
-pub(super) use self::numbering::number;
 use self::{body::Context, numbering::Numbering, styles::Styles};
+pub(super) use self::{
+    body::{Piece, join, places},
+    numbering::number,
+};
 use super::{
     Settings,
     blocks::Blocks,

@@ -18,9 +18,6 @@ use super::{
     xml::{self, Node},
 };
 
-/// A longer paragraph heads no slide.
-const MAX_HEADING_BYTES: usize = 100;
-
 /// Reads a presentation.
 pub(super) fn extract(bytes: &[u8], settings: &Settings) -> Result<Vec<Page>, ExtractError> {
     let mut package = Package::open(bytes)?;
@@ -80,7 +77,7 @@ fn add(package: &mut Package<'_>, slide: &str, blocks: &mut Blocks) -> Result<()
     for piece in pieces {
         match piece {
             Piece::Text(kind, text) => {
-                let heads = first && kind == BlockKind::Paragraph && heads(&text);
+                let heads = first && kind == BlockKind::Paragraph && drawing::heads(&text);
                 let kind = if heads {
                     BlockKind::Heading { level: 1 }
                 } else {
@@ -125,12 +122,6 @@ fn add(package: &mut Package<'_>, slide: &str, blocks: &mut Blocks) -> Result<()
         }
     }
     Ok(())
-}
-
-/// Whether a paragraph that comes first on a slide is its title, though not marked as one: boxes of free text are often used so.
-fn heads(text: &str) -> bool {
-    let text = text.trim();
-    text.len() <= MAX_HEADING_BYTES && !text.contains('\n') && text.chars().any(char::is_alphabetic)
 }
 
 fn chart(text: &str, blocks: &mut Blocks) -> Result<(), ExtractError> {

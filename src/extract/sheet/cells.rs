@@ -13,11 +13,16 @@ use super::super::{
 /// Most columns of a sheet; Excel and LibreOffice have 16,384.
 const MAX_COLUMNS: u32 = 1 << 16;
 
+/// Of what parts a cell from the next.
+const SEPARATOR_BYTES: usize = 3;
+
 /// The filled cells of a sheet, whatever size it claims: 16 bytes a cell beside the text.
 #[derive(Debug)]
 pub(super) struct Cells {
     text: String,
     places: Vec<Place>,
+    /// Of the text as it will be written.
+    bytes: u64,
     /// Rows that the file itself says name the columns.
     headers: BTreeSet<u32>,
     merged: Vec<Area>,
@@ -48,6 +53,7 @@ impl Cells {
         Self {
             text: String::new(),
             places: Vec::new(),
+            bytes: 0,
             headers: BTreeSet::new(),
             merged: Vec::new(),
             max_bytes: max_bytes.min(u32::MAX.into()),
@@ -70,7 +76,8 @@ impl Cells {
         }
         let start = self.text.len();
         let end = start + text.len();
-        if end as u64 > self.max_bytes {
+        self.bytes += (text.len() + SEPARATOR_BYTES) as u64;
+        if self.bytes > self.max_bytes {
             return Err(ExtractError::TooLarge {
                 limit: Limit::Text(self.max_bytes),
             });
@@ -293,7 +300,7 @@ mod tests {
 
     #[test]
     fn text_beyond_the_limit_is_too_large() {
-        let mut cells = Cells::new(3);
+        let mut cells = Cells::new(6);
         cells.add(0, 0, "abc").expect("within the limit");
         let refused = cells.add(0, 1, "d").expect_err("too much");
         assert!(matches!(refused, ExtractError::TooLarge { .. }));
