@@ -6,7 +6,7 @@ use zip::ZipArchive;
 
 use crate::file_type::{FileType, FileTypes};
 
-use super::{Hints, error::ExtractError};
+use super::{Hints, compound::Compound, error::ExtractError};
 
 /// How far into a file the marks of its type are looked for.
 const HEAD_BYTES: usize = 1024;
@@ -199,27 +199,34 @@ fn zip_shape(bytes: &[u8]) -> Shape {
     Shape::Foreign("application/zip")
 }
 
-/// Old Office files; names of streams in their directory tell which. An encrypted .docx is one too.
+/// Old Office files; names of streams in their directory tell which, or in a damaged one names anywhere. An encrypted
+/// .docx is one too.
 fn ole_shape(bytes: &[u8]) -> Shape {
-    let has = |name: &str| {
+    let compound = Compound::open(bytes).ok();
+    let listed = |name: &str| compound.as_ref().is_some_and(|file| file.has(name));
+    let anywhere = |name: &str| {
         let name: Vec<u8> = name.encode_utf16().flat_map(u16::to_le_bytes).collect();
         contains(bytes, &name)
     };
+    ole_shape_by(listed)
+        .or_else(|| ole_shape_by(anywhere))
+        .unwrap_or(Shape::Foreign("application/x-ole-storage"))
+}
+
+fn ole_shape_by(has: impl Fn(&str) -> bool) -> Option<Shape> {
     if has("EncryptedPackage") {
-        return Shape::Locked;
-    }
-    if has("Workbook") || has("Book") {
-        return Shape::Read(Format::Xls);
-    }
-    Shape::Foreign(if has("WordDocument") {
-        "application/msword"
+        Some(Shape::Locked)
+    } else if has("Workbook") || has("Book") {
+        Some(Shape::Read(Format::Xls))
+    } else if has("WordDocument") {
+        Some(Shape::Foreign("application/msword"))
     } else if has("PowerPoint Document") {
-        "application/vnd.ms-powerpoint"
+        Some(Shape::Foreign("application/vnd.ms-powerpoint"))
     } else if has("__properties_version1.0") {
-        "application/vnd.ms-outlook"
+        Some(Shape::Foreign("application/vnd.ms-outlook"))
     } else {
-        "application/x-ole-storage"
-    })
+        None
+    }
 }
 
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {

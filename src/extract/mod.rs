@@ -10,6 +10,7 @@ mod charset;
 mod child;
 mod clean;
 mod code;
+mod compound;
 mod csv;
 mod detect;
 mod docx;

@@ -51,8 +51,8 @@ impl<'a> Package<'a> {
         })
     }
 
-    /// The text of a part, if there is such a part.
-    pub(super) fn part(&mut self, name: &str) -> Result<Option<String>, ExtractError> {
+    /// The bytes of a part, if there is such a part.
+    pub(super) fn bytes(&mut self, name: &str) -> Result<Option<Vec<u8>>, ExtractError> {
         let Some(place) = self.places.get(&normal(name)) else {
             return Ok(None);
         };
@@ -71,6 +71,14 @@ impl<'a> Package<'a> {
             });
         };
         self.left = left;
+        Ok(Some(bytes))
+    }
+
+    /// The text of a part, if there is such a part.
+    pub(super) fn part(&mut self, name: &str) -> Result<Option<String>, ExtractError> {
+        let Some(bytes) = self.bytes(name)? else {
+            return Ok(None);
+        };
         match String::from_utf8(bytes) {
             Ok(text) => Ok(Some(text)),
             Err(error) => charset::decode(error.as_bytes(), None)

@@ -4,10 +4,13 @@
 //! and columns and the covered cells of merged ones are left out; comments, text boxes, titles of charts, headers and
 //! footers follow the rows. Hidden sheets are left out; hidden rows are read, for a filter is often what hides them.
 
+mod biff;
 mod cells;
+mod margin;
 mod number;
 mod ods;
 mod reference;
+mod strings;
 mod xls;
 mod xlsb;
 mod xlsx;

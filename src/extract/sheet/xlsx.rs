@@ -15,8 +15,10 @@ use super::{
     },
     Pages,
     cells::{Cells, Note},
+    margin::margin,
     number::{NumberFormat, plain},
     reference,
+    strings::Strings,
 };
 
 /// Adds the visible sheets.
@@ -35,7 +37,7 @@ pub(super) fn read(
         None => Ok(None),
     };
     let strings = match part("sharedStrings")? {
-        Some(text) => Strings::read(&text)?,
+        Some(text) => read_strings(&text)?,
         None => Strings::default(),
     };
     let formats = match part("styles")? {
@@ -116,49 +118,24 @@ impl Workbook {
     }
 }
 
-/// The texts that cells share, one after the other.
-#[derive(Default)]
-pub(super) struct Strings {
-    text: String,
-    ends: Vec<usize>,
-}
-
-impl Strings {
-    fn read(text: &str) -> Result<Self, ExtractError> {
-        let mut strings = Self::default();
-        let (mut in_text, mut phonetic) = (false, 0_usize);
-        xml::walk(text, |node| {
-            match node {
-                // How a Japanese name is read stands beside the name.
-                Node::Start("rPh", _) => phonetic += 1,
-                Node::End("rPh") => phonetic = phonetic.saturating_sub(1),
-                Node::Start("t", _) => in_text = phonetic == 0,
-                Node::End("t") => in_text = false,
-                Node::End("si") => strings.end(),
-                Node::Text(text) if in_text => strings.push(text),
-                Node::Start(..) | Node::End(_) | Node::Text(_) => {}
-            }
-            Ok(())
-        })?;
-        Ok(strings)
-    }
-
-    pub(super) fn push(&mut self, text: &str) {
-        self.text.push_str(text);
-    }
-
-    pub(super) fn end(&mut self) {
-        self.ends.push(self.text.len());
-    }
-
-    pub(super) fn get(&self, place: usize) -> Option<&str> {
-        let end = *self.ends.get(place)?;
-        let start = match place.checked_sub(1) {
-            Some(before) => *self.ends.get(before)?,
-            None => 0,
-        };
-        self.text.get(start..end)
-    }
+/// The texts that cells share.
+fn read_strings(text: &str) -> Result<Strings, ExtractError> {
+    let mut strings = Strings::default();
+    let (mut in_text, mut phonetic) = (false, 0_usize);
+    xml::walk(text, |node| {
+        match node {
+            // How a Japanese name is read stands beside the name.
+            Node::Start("rPh", _) => phonetic += 1,
+            Node::End("rPh") => phonetic = phonetic.saturating_sub(1),
+            Node::Start("t", _) => in_text = phonetic == 0,
+            Node::End("t") => in_text = false,
+            Node::End("si") => strings.end(),
+            Node::Text(text) if in_text => strings.push(text),
+            Node::Start(..) | Node::End(_) | Node::Text(_) => {}
+        }
+        Ok(())
+    })?;
+    Ok(strings)
 }
 
 /// The number format of each style that cells refer to.
@@ -334,40 +311,6 @@ impl Cells {
     }
 }
 
-/// A header or footer without its codes for fonts; parts with running numbers, dates and names of files say nothing.
-fn margin(codes: &str) -> String {
-    let mut parts = vec![String::new()];
-    let mut running = false;
-    let mut chars = codes.chars().peekable();
-    while let Some(c) = chars.next() {
-        let (Some(part), true) = (parts.last_mut(), c == '&') else {
-            if let Some(part) = parts.last_mut() {
-                part.push(c);
-            }
-            continue;
-        };
-        match chars.next() {
-            Some('L' | 'C' | 'R') => {
-                if std::mem::take(&mut running) {
-                    part.clear();
-                }
-                parts.push(String::new());
-            }
-            Some('P' | 'N' | 'D' | 'T' | 'F' | 'A' | 'Z') => running = true,
-            Some('&') => part.push('&'),
-            Some('"') => chars.by_ref().take_while(|c| *c != '"').for_each(drop),
-            Some('K') => chars.by_ref().take(6).for_each(drop),
-            Some('0'..='9') => while chars.next_if(char::is_ascii_digit).is_some() {},
-            _ => {}
-        }
-    }
-    if running {
-        parts.pop();
-    }
-    parts.retain(|part| !part.trim().is_empty());
-    parts.join("\n")
-}
-
 /// Comments, text boxes and titles of charts; the sheet's tables tell where its headers are.
 fn said_around(
     package: &mut Package<'_>,
@@ -437,7 +380,7 @@ fn comments(text: Option<String>, notes: &mut Vec<Note>) -> Result<(), ExtractEr
 }
 
 /// Text of shapes and titles of charts.
-fn drawn(
+pub(super) fn drawn(
     package: &mut Package<'_>,
     drawing: &str,
     notes: &mut Vec<Note>,
