@@ -192,3 +192,64 @@ pub(super) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
 pub(super) fn f64_at(bytes: &[u8], at: usize) -> Option<f64> {
     Some(f64::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Four sectors: the chains, the directory, and a stream of two.
+    fn file(chains: &[u32]) -> Vec<u8> {
+        let mut bytes = vec![0; 512 * 5];
+        let mut put = |at: usize, number: u32| {
+            bytes[at..at + 4].copy_from_slice(&number.to_le_bytes());
+        };
+        put(30, 9);
+        put(48, 1);
+        put(60, u32::MAX);
+        put(68, u32::MAX - 1);
+        for place in 0..109 {
+            put(76 + 4 * place, if place == 0 { 0 } else { u32::MAX });
+        }
+        for (place, next) in chains.iter().enumerate() {
+            put(512 + 4 * place, *next);
+        }
+        let (root, entry) = (1024, 1024 + 128);
+        put(root + 76, 1);
+        for at in [entry + 68, entry + 72, entry + 76] {
+            put(at, u32::MAX);
+        }
+        put(entry + 116, 2);
+        put(entry + 120, 600);
+        bytes[entry] = b'B';
+        bytes[1536..1536 + 600].fill(7);
+        bytes
+    }
+
+    const END: u32 = u32::MAX - 1;
+
+    #[test]
+    fn a_stream_is_read_along_its_chain() {
+        let bytes = file(&[END, END, 3, END]);
+        let compound = Compound::open(&bytes).expect("sound");
+        assert_eq!(compound.stream("b"), Some(vec![7; 600]));
+        assert_eq!(compound.stream("c"), None);
+    }
+
+    #[test]
+    fn chains_in_a_circle_and_beyond_the_file_end() {
+        for chains in [[END, END, 2, END], [END, 1, 99, END], [0, 1, 3, 3]] {
+            let bytes = file(&chains);
+            let compound = Compound::open(&bytes).expect("a directory");
+            assert!(
+                compound
+                    .stream("b")
+                    .is_some_and(|stream| stream.len() <= 600)
+            );
+        }
+        let bytes = file(&[END, END, 3, END]);
+        for end in [0, 31, 75, 511, 600, 1100, 1300, 1600] {
+            let open = Compound::open(&bytes[..end]);
+            assert!(open.is_err() || end > 511, "{end}");
+        }
+    }
+}

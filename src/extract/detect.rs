@@ -180,20 +180,23 @@ fn zip_shape(bytes: &[u8]) -> Shape {
             return *shape;
         }
     }
-    if let Some((_, shape)) = PARTS
-        .iter()
-        .find(|(part, _)| archive.index_for_name(part).is_some())
-    {
+    // Writers disagree on case, slashes and a leading slash.
+    let names: Vec<String> = archive
+        .file_names()
+        .flatten()
+        .map(|name| name.replace('\\', "/").to_lowercase())
+        .map(|name| name.trim_start_matches('/').to_owned())
+        .collect();
+    let has = |part: &str| names.iter().any(|name| name.eq_ignore_ascii_case(part));
+    if let Some((_, shape)) = PARTS.iter().find(|(part, _)| has(part)) {
         return *shape;
     }
-    // Writers may call the main part otherwise (`word/document2.xml`), but keep it in this folder.
-    let word = |name: &str| {
-        let name = name.replace('\\', "/").to_ascii_lowercase();
-        name.trim_start_matches('/')
-            .strip_suffix(".xml")
+    // The main part may be called otherwise (`word/document2.xml`), but lies in this folder.
+    let word = |name: &String| {
+        name.strip_suffix(".xml")
             .is_some_and(|stem| stem.starts_with("word/document"))
     };
-    if archive.file_names().flatten().any(|name| word(&name)) {
+    if names.iter().any(word) {
         return Shape::Read(Format::Docx);
     }
     Shape::Foreign("application/zip")

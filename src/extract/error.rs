@@ -107,14 +107,7 @@ const UNPACK: &str = "unpack it and upload the files in it";
 /// What the owner of a file that cannot be read should do about it.
 fn advice(detected: &str) -> &'static str {
     match detected {
-        "application/msword" | "application/rtf" | "application/vnd.oasis.opendocument.text" => {
-            "save it as .docx and upload that"
-        }
-        "application/vnd.ms-excel"
-        | "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-        | "application/vnd.oasis.opendocument.spreadsheet" => {
-            "export its sheets as .csv and upload those"
-        }
+        "application/msword" | "application/rtf" => "save it as .docx and upload that",
         detected if detected.starts_with("image/") => "pictures hold no text, upload a document",
         "application/zip" | "application/gzip" | "application/x-tar" => UNPACK,
         detected if detected.ends_with("-compressed") => UNPACK,

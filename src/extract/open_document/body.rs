@@ -22,8 +22,8 @@ use super::{
 /// Tables within tables beyond this are read as if they were not there.
 const MAX_TABLES: usize = 16;
 
-/// More spaces in a row than any layout has.
-const MAX_SPACES: usize = 256;
+/// Most spaces beyond the first of each run: an element of ten bytes may ask for millions.
+const MAX_SPACES: usize = 1 << 20;
 
 /// Headers and footers of all kinds of pages, each text once.
 #[derive(Default)]
@@ -105,6 +105,8 @@ pub(super) struct Body<'a> {
     left_out: usize,
     paragraphs: Vec<Paragraph>,
     hidden_spans: usize,
+    /// How many spaces may yet be written.
+    spaces: usize,
     tables: Vec<Table>,
     lists: Lists,
     headings: Counts,
@@ -126,6 +128,7 @@ impl<'a> Body<'a> {
             left_out: 0,
             paragraphs: Vec::new(),
             hidden_spans: 0,
+            spaces: MAX_SPACES,
             tables: Vec::new(),
             lists: Lists::default(),
             headings: Counts::default(),
@@ -281,7 +284,9 @@ impl<'a> Body<'a> {
             }
             "s" if in_paragraph => {
                 let count = xml::attribute(start, "c").and_then(|count| count.parse().ok());
-                self.write(&" ".repeat(count.unwrap_or(1).min(MAX_SPACES)));
+                let more = count.unwrap_or(1_usize).saturating_sub(1).min(self.spaces);
+                self.spaces -= more;
+                self.write(&" ".repeat(1 + more));
                 Element::Other
             }
             "tab" => self.mark("\t"),

@@ -1,6 +1,6 @@
 //! The numbers of lists and headings.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, rc::Rc};
 
 use quick_xml::events::BytesStart;
 
@@ -102,28 +102,28 @@ fn word_format(format: &str) -> &'static str {
 
 /// An open list.
 #[derive(Debug, Default)]
-pub(super) struct List {
-    pub(super) style: Option<String>,
+struct List {
+    style: Option<Rc<str>>,
     id: Option<String>,
     /// Whether the open item has its number still to come, and the number that it starts anew with.
-    pub(super) item: Option<Option<i64>>,
+    item: Option<Option<i64>>,
 }
 
 /// The lists of a document.
 #[derive(Debug, Default)]
 pub(super) struct Lists {
-    pub(super) open: Vec<List>,
+    open: Vec<List>,
     counts: Counts,
     /// Where ended lists stand, by id and by style.
     by_id: HashMap<String, Counts>,
-    by_style: HashMap<String, Counts>,
+    by_style: HashMap<Rc<str>, Counts>,
 }
 
 impl Lists {
     pub(super) fn start(&mut self, start: &BytesStart<'_>) {
         let value = |name| xml::attribute(start, name).map(std::borrow::Cow::into_owned);
         let above = self.open.last().and_then(|list| list.style.clone());
-        let style = value("style-name").or(above);
+        let style = value("style-name").map(Rc::from).or(above);
         let goes_on = value("continue-numbering").as_deref() == Some("true");
         let level = self.open.len().min(LEVELS - 1);
         if level == 0 {

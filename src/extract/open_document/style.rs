@@ -37,8 +37,8 @@ pub(super) enum Role {
 /// All styles of a document by name.
 #[derive(Debug, Default)]
 pub(in crate::extract) struct Styles {
-    /// Of paragraphs and of text, whose names may be alike, by both.
-    styles: HashMap<(Family, String), Style>,
+    paragraphs: HashMap<String, Style>,
+    texts: HashMap<String, Style>,
     /// Of slides and tables that are not shown.
     hidden: HashSet<String>,
     pub(in crate::extract::open_document) lists: HashMap<String, Numbering>,
@@ -92,21 +92,19 @@ impl Styles {
                     Some("text") => Family::Text,
                     _ => return,
                 };
-                let key = (family, place.name.clone());
-                place.style = Some(key.clone());
+                let name = place.name.clone();
+                place.style = Some((family, name.clone()));
                 let style = Style {
                     parent: value("parent-style-name"),
                     hides: None,
                     list: value("list-style-name"),
                 };
-                self.styles.insert(key, style);
+                self.family(family).insert(name, style);
             }
             "text-properties" => {
                 let hides = xml::attribute(start, "display").map(|display| display == "none");
-                let style = place
-                    .style
-                    .as_ref()
-                    .and_then(|key| self.styles.get_mut(key));
+                let open = place.style.as_ref();
+                let style = open.and_then(|(family, name)| self.family(*family).get_mut(name));
                 if let Some(style) = style {
                     style.hides = hides;
                 }
@@ -136,30 +134,27 @@ impl Styles {
         }
     }
 
-    /// A style and those that it inherits from.
-    fn chain(&self, family: Family, name: &str) -> impl Iterator<Item = (&str, &Style)> {
-        let find = move |name: &str| {
-            let key = (family, name.to_owned());
-            self.styles
-                .get_key_value(&key)
-                .map(|((_, name), style)| (name.as_str(), style))
-        };
-        std::iter::successors(find(name), move |(_, style)| find(style.parent.as_ref()?))
-            .take(MAX_CHAIN)
+    const fn family(&mut self, family: Family) -> &mut HashMap<String, Style> {
+        match family {
+            Family::Paragraph => &mut self.paragraphs,
+            Family::Text => &mut self.texts,
+        }
     }
 
     /// Whether a style hides its text.
     pub(super) fn hides(&self, family: Family, name: &str) -> bool {
-        self.chain(family, name)
-            .find_map(|(_, style)| style.hides)
-            .unwrap_or(false)
+        let styles = match family {
+            Family::Paragraph => &self.paragraphs,
+            Family::Text => &self.texts,
+        };
+        let hides = chain(styles, name).find_map(|name| styles.get(name)?.hides);
+        hides.unwrap_or(false)
     }
 
     /// The list that a paragraph's style puts it in.
     pub(super) fn list_of(&self, name: &str) -> Option<&str> {
-        let list = self
-            .chain(Family::Paragraph, name)
-            .find_map(|(_, style)| style.list.as_deref());
+        let styles = &self.paragraphs;
+        let list = chain(styles, name).find_map(|name| styles.get(name)?.list.as_deref());
         list.filter(|list| !list.is_empty())
     }
 
@@ -170,11 +165,14 @@ impl Styles {
 
     /// What a style's paragraphs are; names of built-in styles are English in every language.
     pub(super) fn role(&self, name: &str) -> Role {
-        let known = self
-            .chain(Family::Paragraph, name)
-            .find_map(|(name, _)| role_of(name));
-        known.or_else(|| role_of(name)).unwrap_or(Role::Plain)
+        let role = chain(&self.paragraphs, name).find_map(role_of);
+        role.unwrap_or(Role::Plain)
     }
+}
+
+/// The names of a style and of those that it inherits from, the last of which may be described nowhere.
+fn chain<'a>(styles: &'a HashMap<String, Style>, name: &'a str) -> impl Iterator<Item = &'a str> {
+    std::iter::successors(Some(name), |name| styles.get(*name)?.parent.as_deref()).take(MAX_CHAIN)
 }
 
 fn role_of(name: &str) -> Option<Role> {

@@ -6,6 +6,8 @@
 mod order;
 mod slide;
 
+use std::collections::{HashMap, HashSet};
+
 use crate::document::{BlockKind, Page};
 
 use self::slide::{Part, Piece};
@@ -55,12 +57,17 @@ fn slides(text: &str, related: Vec<Relationship>) -> Result<Vec<String>, Extract
         }
         Ok(())
     })?;
-    let mut targets: std::collections::HashMap<String, String> = related
+    let mut targets: HashMap<String, String> = related
         .into_iter()
         .filter(|related| related.kind == "slide")
         .map(|related| (related.id, related.target))
         .collect();
-    Ok(ids.iter().filter_map(|id| targets.remove(id)).collect())
+    // Slides of one part, which no program writes, are one slide.
+    let mut seen = HashSet::new();
+    let targets = ids.iter().filter_map(|id| targets.remove(id));
+    Ok(targets
+        .filter(|target| seen.insert(target.to_lowercase()))
+        .collect())
 }
 
 /// Adds a slide and its notes, unless it is hidden.

@@ -50,14 +50,24 @@ pub(super) fn reading_order(areas: &[Option<Area>]) -> Vec<usize> {
         (Some(first), Some(second)) => first.leads(second),
         _ => false,
     };
-    let mut left: Vec<usize> = (0..areas.len()).collect();
+    // How many unread shapes lead each one; nothing for those that have been read.
+    let shapes = 0..areas.len();
+    let leaders = |shape: usize| shapes.clone().filter(|other| leads(*other, shape)).count();
+    let mut left: Vec<Option<usize>> = shapes.clone().map(|shape| Some(leaders(shape))).collect();
     let mut order = Vec::with_capacity(left.len());
-    while !left.is_empty() {
-        // Shapes that overlap in a circle come as in the file.
-        let free = left
-            .iter()
-            .position(|shape| !left.iter().any(|other| leads(*other, *shape)));
-        order.push(left.remove(free.unwrap_or(0)));
+    // Shapes that overlap in a circle come as in the file.
+    while let Some(next) = left
+        .iter()
+        .position(|led| *led == Some(0))
+        .or_else(|| left.iter().position(Option::is_some))
+    {
+        left[next] = None;
+        order.push(next);
+        for (shape, led) in left.iter_mut().enumerate() {
+            if let Some(count) = led.as_mut().filter(|_| leads(next, shape)) {
+                *count = count.saturating_sub(1);
+            }
+        }
     }
     order
 }

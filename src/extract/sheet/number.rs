@@ -2,14 +2,52 @@
 //!
 //! What formats do beyond that (fractions, conditions, digits parted by dashes) is left: the plain number is shown.
 
+use std::collections::HashMap;
+
 use time::{Date, Duration, Month, PrimitiveDateTime, Time};
 
 /// More decimals than any format shows.
 const MAX_DECIMALS: usize = 15;
 
+/// The number formats of a workbook's styles.
+#[derive(Debug, Default)]
+pub(super) struct Formats {
+    /// By their ids.
+    formats: HashMap<u32, NumberFormat>,
+    /// The id of each style's.
+    styles: Vec<u32>,
+    /// How files of old Macintoshes count days.
+    pub(super) from_1904: bool,
+}
+
+impl Formats {
+    /// Takes in the code of an id.
+    pub(super) fn define(&mut self, id: u32, code: &str) {
+        self.formats.insert(id, NumberFormat::parse(code));
+    }
+
+    /// Takes in the next style, by the id of its format.
+    pub(super) fn add_style(&mut self, id: u32) {
+        self.formats
+            .entry(id)
+            .or_insert_with(|| NumberFormat::builtin(id));
+        self.styles.push(id);
+    }
+
+    /// A number as a cell of this style shows it.
+    pub(super) fn show(&self, style: usize, number: f64) -> String {
+        let id = self.styles.get(style);
+        match id.and_then(|id| self.formats.get(id)) {
+            Some(format) => format.show(number, self.from_1904),
+            None if number.is_finite() => plain(number),
+            None => String::new(),
+        }
+    }
+}
+
 /// How a cell shows its number; the parts of a code like `0.00;[Red](0.00)`.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct NumberFormat {
+struct NumberFormat {
     positive: Part,
     negative: Option<Part>,
     zero: Option<Part>,
@@ -61,7 +99,7 @@ impl Default for NumberFormat {
 
 impl NumberFormat {
     /// Reads a format's code; one that says nothing of numbers shows them as they are.
-    pub(super) fn parse(code: &str) -> Self {
+    fn parse(code: &str) -> Self {
         let parts = split(code);
         if parts.iter().any(|part| has_condition(part)) {
             return Self::default();
@@ -75,7 +113,7 @@ impl NumberFormat {
     }
 
     /// The format of one of the ids that need no code.
-    pub(super) fn builtin(id: u32) -> Self {
+    fn builtin(id: u32) -> Self {
         let code = match id {
             1 => "0",
             2 => "0.00",
@@ -94,8 +132,8 @@ impl NumberFormat {
         Self::parse(code)
     }
 
-    /// The number as it is shown; `from_1904` is how files of old Macintoshes count days.
-    pub(super) fn show(&self, number: f64, from_1904: bool) -> String {
+    /// The number as it is shown.
+    fn show(&self, number: f64, from_1904: bool) -> String {
         if !number.is_finite() {
             return String::new();
         }
@@ -161,7 +199,7 @@ impl Decimal {
 }
 
 /// A number without a format: no `44927.0`, and none of the noise beyond what a reader sees.
-pub(super) fn plain(number: f64) -> String {
+fn plain(number: f64) -> String {
     if number == 0.0 {
         return "0".to_owned();
     }

@@ -1,6 +1,6 @@
 //! OpenDocument sheets, whose cells hold what they show.
 
-use std::mem;
+use std::{borrow::Cow, mem};
 
 use quick_xml::events::BytesStart;
 
@@ -155,16 +155,18 @@ impl Reader<'_> {
     }
 
     fn start_cell(&mut self, name: &str, start: &BytesStart<'_>) {
-        let date = xml::attribute(start, "date-value");
+        let date = xml::attribute(start, "date-value").map(|date| moment(&date));
         let is_date = date.is_some();
-        let value = date
-            .or_else(|| xml::attribute(start, "string-value"))
-            .or_else(|| xml::attribute(start, "value"));
+        let value = date.or_else(|| {
+            let value = xml::attribute(start, "string-value");
+            let value = value.or_else(|| xml::attribute(start, "value"));
+            value.map(Cow::into_owned)
+        });
         self.text.clear();
         self.cell = Some(Cell {
             repeated: repeated(start, "number-columns-repeated"),
             covered: name == "covered-table-cell",
-            value: value.map(|value| value.replacen('T', " ", usize::from(is_date))),
+            value,
             is_date,
         });
     }
@@ -255,6 +257,17 @@ fn lies_apart(name: &str) -> bool {
         name,
         "annotation" | "frame" | "custom-shape" | "rect" | "ellipse" | "line" | "caption"
     )
+}
+
+/// A day, or a day and time without the seconds that are none.
+fn moment(value: &str) -> String {
+    let (whole, _) = value.split_once('.').unwrap_or((value, ""));
+    let (day, time) = whole.split_once('T').unwrap_or((whole, ""));
+    let time = match time.strip_suffix(":00") {
+        Some(minutes) if minutes.contains(':') => minutes,
+        _ => time,
+    };
+    format!("{day} {time}").trim_end().to_owned()
 }
 
 fn repeated(start: &BytesStart<'_>, name: &str) -> u32 {

@@ -13,7 +13,7 @@ use super::{
     biff::{self, Parts, Record, Records, Writing},
     cells::{Area, Cells, Note},
     margin::margin,
-    number::{NumberFormat, plain},
+    number::Formats,
     reference,
     strings::Strings,
 };
@@ -69,8 +69,7 @@ struct Workbook {
     writing: Writing,
     sheets: Vec<Sheet>,
     strings: Strings,
-    formats: Vec<NumberFormat>,
-    from_1904: bool,
+    formats: Formats,
 }
 
 impl Workbook {
@@ -79,11 +78,8 @@ impl Workbook {
             writing: Writing::Unicode,
             sheets: Vec::new(),
             strings: Strings::default(),
-            formats: Vec::new(),
-            from_1904: false,
+            formats: Formats::default(),
         };
-        let mut codes = HashMap::new();
-        let mut styles = Vec::new();
         let mut whole = false;
         for record in (Records { left: stream }) {
             if record.kind == 0x2f {
@@ -93,28 +89,16 @@ impl Workbook {
                 whole = true;
                 break;
             }
-            if record.kind == 0xe0 {
-                styles.push(u16_at(record.data, 2).unwrap_or(0));
-            }
             // A record that says less than it should says nothing.
-            let _ = workbook.take_in(&record, &mut codes);
+            let _ = workbook.take_in(&record);
         }
         if !whole {
             return Err(ExtractError::corrupt("its workbook is cut off"));
         }
-        let format = |id: &u16| {
-            let own = codes.get(id).cloned();
-            own.unwrap_or_else(|| NumberFormat::builtin(u32::from(*id)))
-        };
-        workbook.formats = styles.iter().map(format).collect();
         Ok(workbook)
     }
 
-    fn take_in(
-        &mut self,
-        record: &Record<'_>,
-        codes: &mut HashMap<u16, NumberFormat>,
-    ) -> Option<()> {
+    fn take_in(&mut self, record: &Record<'_>) -> Option<()> {
         let data = record.data;
         match record.kind {
             // The start of the workbook, with its version.
@@ -122,13 +106,17 @@ impl Workbook {
             0x42 if matches!(self.writing, Writing::CodePage(_)) => {
                 self.writing = Writing::code_page(u16_at(data, 0)?);
             }
-            0x22 => self.from_1904 = u16_at(data, 0)? == 1,
+            0x22 => self.formats.from_1904 = u16_at(data, 0)? == 1,
             0x41e => {
                 let code = match self.writing {
                     Writing::Unicode => self.writing.long(data.get(2..)?)?,
                     Writing::CodePage(_) => self.writing.short(data.get(2..)?)?,
                 };
-                codes.insert(u16_at(data, 0)?, NumberFormat::parse(&code));
+                self.formats.define(u16_at(data, 0)?.into(), &code);
+            }
+            0xe0 => {
+                let id = u16_at(data, 2).unwrap_or(0);
+                self.formats.add_style(id.into());
             }
             0x85 => {
                 let (visible, is_code) = (data.get(4)? & 3 == 0, *data.get(5)? == 6);
@@ -153,10 +141,7 @@ impl Workbook {
     }
 
     fn show(&self, style: u16, number: f64) -> String {
-        match self.formats.get(usize::from(style)) {
-            Some(format) => format.show(number, self.from_1904),
-            None => plain(number),
-        }
+        self.formats.show(style.into(), number)
     }
 }
 

@@ -1,7 +1,5 @@
 //! Workbooks in binary: `.xlsb`.
 
-use std::collections::HashMap;
-
 use crate::document::BlockKind;
 
 use super::{
@@ -13,7 +11,7 @@ use super::{
     Pages, biff,
     cells::{Area, Cells, Note},
     margin::margin,
-    number::{NumberFormat, plain},
+    number::Formats,
     reference,
     strings::Strings,
     xlsx,
@@ -34,8 +32,9 @@ pub(super) fn read(
         None => Ok(None),
     };
     let strings = strings(&part("sharedStrings")?.unwrap_or_default());
-    let formats = formats(&part("styles")?.unwrap_or_default());
+    let mut formats = formats(&part("styles")?.unwrap_or_default());
     let workbook = Workbook::read(&bytes);
+    formats.from_1904 = workbook.from_1904;
     for sheet in &workbook.sheets {
         let Some(place) = related.iter().find(|related| related.id == sheet.id) else {
             continue;
@@ -46,7 +45,6 @@ pub(super) fn read(
         let mut reader = Reader {
             strings: &strings,
             formats: &formats,
-            from_1904: workbook.from_1904,
             cells: pages.cells(),
             margins: Vec::new(),
             row: 0,
@@ -153,24 +151,19 @@ fn strings(bytes: &[u8]) -> Strings {
     strings
 }
 
-fn formats(bytes: &[u8]) -> Vec<NumberFormat> {
-    let mut codes = HashMap::new();
-    let mut formats = Vec::new();
+fn formats(bytes: &[u8]) -> Formats {
+    let mut formats = Formats::default();
     let mut of_cells = false;
     for (kind, data) in (Records { left: bytes }) {
         match kind {
             0x2c => {
                 if let (Some(id), Some((code, _))) = (u16_at(data, 0), text_at(data, 2)) {
-                    codes.insert(id, NumberFormat::parse(&code));
+                    formats.define(id.into(), &code);
                 }
             }
             0x269 => of_cells = true,
             0x26a => of_cells = false,
-            0x2f if of_cells => {
-                let id = u16_at(data, 2).unwrap_or(0);
-                let own = codes.get(&id).cloned();
-                formats.push(own.unwrap_or_else(|| NumberFormat::builtin(id.into())));
-            }
+            0x2f if of_cells => formats.add_style(u16_at(data, 2).unwrap_or(0).into()),
             _ => {}
         }
     }
@@ -180,8 +173,7 @@ fn formats(bytes: &[u8]) -> Vec<NumberFormat> {
 /// Reads a sheet.
 struct Reader<'a> {
     strings: &'a Strings,
-    formats: &'a [NumberFormat],
-    from_1904: bool,
+    formats: &'a Formats,
     cells: Cells,
     margins: Vec<Note>,
     row: u32,
@@ -239,10 +231,7 @@ impl Reader<'_> {
             _ => return Some(text_at(data, 8)?.0),
         };
         let style = u32_at(data, 4)? & 0x00ff_ffff;
-        Some(match self.formats.get(style as usize) {
-            Some(format) => format.show(number, self.from_1904),
-            None => plain(number),
-        })
+        Some(self.formats.show(style as usize, number))
     }
 }
 

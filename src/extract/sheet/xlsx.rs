@@ -16,7 +16,7 @@ use super::{
     Pages,
     cells::{Cells, Note},
     margin::margin,
-    number::{NumberFormat, plain},
+    number::Formats,
     reference,
     strings::Strings,
 };
@@ -40,10 +40,11 @@ pub(super) fn read(
         Some(text) => read_strings(&text)?,
         None => Strings::default(),
     };
-    let formats = match part("styles")? {
+    let mut formats = match part("styles")? {
         Some(text) => read_formats(&text)?,
-        None => Vec::new(),
+        None => Formats::default(),
     };
+    formats.from_1904 = workbook.from_1904;
     for sheet in &workbook.sheets {
         let Some(place) = related.iter().find(|related| related.id == sheet.id) else {
             continue;
@@ -54,7 +55,6 @@ pub(super) fn read(
         let mut reader = Reader {
             strings: &strings,
             formats: &formats,
-            from_1904: workbook.from_1904,
             cells: pages.cells(),
             notes: Vec::new(),
             row: 0,
@@ -139,22 +139,21 @@ fn read_strings(text: &str) -> Result<Strings, ExtractError> {
 }
 
 /// The number format of each style that cells refer to.
-fn read_formats(text: &str) -> Result<Vec<NumberFormat>, ExtractError> {
-    let mut codes = std::collections::HashMap::new();
-    let mut formats = Vec::new();
+fn read_formats(text: &str) -> Result<Formats, ExtractError> {
+    let mut formats = Formats::default();
     let mut of_cells = false;
     xml::walk(text, |node| {
         match node {
             Node::Start("numFmt", start) => {
-                let code = xml::attribute(start, "formatCode").unwrap_or_default();
-                codes.insert(id(start, "numFmtId"), NumberFormat::parse(&code));
+                if let Some(id) = id(start, "numFmtId") {
+                    let code = xml::attribute(start, "formatCode").unwrap_or_default();
+                    formats.define(id, &code);
+                }
             }
             Node::Start("cellXfs", _) => of_cells = true,
             Node::End("cellXfs") => of_cells = false,
             Node::Start("xf", start) if of_cells => {
-                let id = id(start, "numFmtId").unwrap_or(0);
-                let own = codes.get(&Some(id)).cloned();
-                formats.push(own.unwrap_or_else(|| NumberFormat::builtin(id)));
+                formats.add_style(id(start, "numFmtId").unwrap_or(0));
             }
             Node::Start(..) | Node::End(_) | Node::Text(_) => {}
         }
@@ -196,8 +195,7 @@ enum Place {
 /// Reads a sheet.
 struct Reader<'a> {
     strings: &'a Strings,
-    formats: &'a [NumberFormat],
-    from_1904: bool,
+    formats: &'a Formats,
     cells: Cells,
     notes: Vec<Note>,
     row: u32,
@@ -287,10 +285,7 @@ impl Reader<'_> {
             Kind::Boolean => if text == "0" { "FALSE" } else { "TRUE" }.into(),
             Kind::Text => text.into(),
             Kind::Number => match text.parse() {
-                Ok(number) => match self.formats.get(self.cell.style) {
-                    Some(format) => format.show(number, self.from_1904).into(),
-                    None => plain(number).into(),
-                },
+                Ok(number) => self.formats.show(self.cell.style, number).into(),
                 Err(_) => text.into(),
             },
         };
