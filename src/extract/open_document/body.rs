@@ -201,8 +201,8 @@ impl<'a> Body<'a> {
         let is = |name: &str, value: &str| xml::attribute(start, name).as_deref() == Some(value);
         match name {
             "tracked-changes" | "annotation" | "covered-table-cell" | "ruby-text" | "forms"
-            | "binary-data" | "desc" | "script" | "page-number" | "page-count" | "math" => true,
-            "table-of-content" | "illustration-index" | "table-index" | "object-index"
+            | "binary-data" | "desc" | "script" | "page-number" | "page-count" | "math"
+            | "table-of-content" | "illustration-index" | "table-index" | "object-index"
             | "user-index" | "alphabetical-index" => true,
             // The title of a document is a field in a paragraph, that of a picture is what nobody sees.
             "title" => !matches!(

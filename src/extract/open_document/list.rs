@@ -105,8 +105,14 @@ fn word_format(format: &str) -> &'static str {
 struct List {
     style: Option<Rc<str>>,
     id: Option<String>,
-    /// Whether the open item has its number still to come, and the number that it starts anew with.
-    item: Option<Option<i64>>,
+    /// The open item, as long as its number is still to come.
+    item: Option<Item>,
+}
+
+#[derive(Debug)]
+struct Item {
+    /// The number that it starts anew with.
+    start: Option<i64>,
 }
 
 /// The lists of a document.
@@ -152,8 +158,10 @@ impl Lists {
     /// Starts an item: what comes first in it gets its number.
     pub(super) fn start_item(&mut self, start: &BytesStart<'_>) {
         if let Some(list) = self.open.last_mut() {
-            let anew = xml::attribute(start, "start-value").and_then(|value| value.parse().ok());
-            list.item = Some(anew);
+            let start = xml::attribute(start, "start-value");
+            list.item = Some(Item {
+                start: start.and_then(|start| start.parse().ok()),
+            });
         }
     }
 
@@ -165,7 +173,7 @@ impl Lists {
     ) -> Option<String> {
         let level = self.open.len().checked_sub(1)?;
         let list = self.open.last_mut()?;
-        let start = list.item.take()?;
+        let Item { start } = list.item.take()?;
         let style = list.style.as_deref().or(of_paragraph);
         let numbering = style.and_then(|style| styles.get(style));
         Some(match numbering {

@@ -85,14 +85,11 @@ fn add(package: &mut Package<'_>, slide: &str, blocks: &mut Blocks) -> Result<()
         match piece {
             Piece::Text(kind, text) => {
                 let heads = first && kind == BlockKind::Paragraph && drawing::heads(&text);
-                let kind = if heads {
-                    BlockKind::Heading { level: 1 }
+                let title = BlockKind::Heading { level: 1 };
+                if heads || kind == title {
+                    blocks.line(title, &text)?;
                 } else {
-                    kind
-                };
-                match kind {
-                    BlockKind::Heading { .. } => blocks.line(kind, &text)?,
-                    _ => blocks.prose(kind, &text)?,
+                    blocks.prose(kind, &text)?;
                 }
             }
             Piece::Row { cells, header } => blocks.row(&cells, header)?,

@@ -30,7 +30,7 @@ impl Area {
         let beside = self.right() <= other.left.saturating_add(other.width.min(self.width) / 4);
         let column = shares((self.left, self.right()), (other.left, other.right()));
         let row = shares((self.top, self.bottom()), (other.top, other.bottom()));
-        above && column || beside && row && !(other.bottom() <= self.top)
+        above && column || beside && row && other.bottom() > self.top
     }
 }
 
@@ -76,48 +76,52 @@ pub(super) fn reading_order(areas: &[Option<Area>]) -> Vec<usize> {
 mod tests {
     use super::*;
 
-    fn at(left: i64, top: i64, width: i64, height: i64) -> Option<Area> {
-        Some(Area {
+    const fn area([left, top, width, height]: [i64; 4]) -> Area {
+        Area {
             left,
             top,
             width,
             height,
-        })
+        }
+    }
+
+    fn order(areas: &[[i64; 4]]) -> Vec<usize> {
+        let areas: Vec<_> = areas.iter().map(|edges| Some(area(*edges))).collect();
+        reading_order(&areas)
     }
 
     #[test]
     fn columns_that_follow_each_other_stay() {
         let columns = [
-            at(0, 0, 40, 10),
-            at(0, 20, 40, 10),
-            at(50, 0, 40, 10),
-            at(50, 20, 40, 10),
+            [0, 0, 40, 10],
+            [0, 20, 40, 10],
+            [50, 0, 40, 10],
+            [50, 20, 40, 10],
         ];
-        assert_eq!(reading_order(&columns), [0, 1, 2, 3]);
+        assert_eq!(order(&columns), [0, 1, 2, 3]);
     }
 
     #[test]
     fn a_title_that_was_drawn_last_comes_first() {
-        let slide = [at(0, 20, 40, 10), at(50, 20, 40, 10), at(0, 0, 90, 10)];
-        assert_eq!(reading_order(&slide), [2, 0, 1]);
+        let slide = [[0, 20, 40, 10], [50, 20, 40, 10], [0, 0, 90, 10]];
+        assert_eq!(order(&slide), [2, 0, 1]);
     }
 
     #[test]
     fn a_row_drawn_from_the_right_is_read_from_the_left() {
-        assert_eq!(
-            reading_order(&[at(50, 0, 20, 10), at(0, 1, 20, 10)]),
-            [1, 0]
-        );
+        assert_eq!(order(&[[50, 0, 20, 10], [0, 1, 20, 10]]), [1, 0]);
     }
 
     #[test]
     fn shapes_without_a_place_and_shapes_on_one_another_stay() {
-        let slide = [None, at(0, 0, 50, 50), at(10, 10, 50, 50), None];
-        assert_eq!(reading_order(&slide), [0, 1, 2, 3]);
-        let extremes = [
-            at(i64::MAX, i64::MAX, i64::MAX, i64::MAX),
-            at(i64::MIN, 0, i64::MAX, 1),
+        let slide = [
+            None,
+            Some(area([0, 0, 50, 50])),
+            Some(area([10, 10, 50, 50])),
+            None,
         ];
-        assert_eq!(reading_order(&extremes).len(), 2);
+        assert_eq!(reading_order(&slide), [0, 1, 2, 3]);
+        let extremes = [[i64::MAX; 4], [i64::MIN, 0, i64::MAX, 1]];
+        assert_eq!(order(&extremes).len(), 2);
     }
 }

@@ -51,7 +51,10 @@ pub(super) fn read(text: &str, part: Part) -> Result<Option<Vec<Piece>>, Extract
         in_text: false,
         in_number: false,
     };
-    xml::walk(text, |node| reader.node(node))?;
+    xml::walk(text, |node| {
+        reader.node(node);
+        Ok(())
+    })?;
     if reader.hidden {
         return Ok(None);
     }
@@ -163,9 +166,9 @@ struct Reader {
 }
 
 impl Reader {
-    fn node(&mut self, node: Node<'_>) -> Result<(), ExtractError> {
+    fn node(&mut self, node: Node<'_>) {
         if self.alternatives.leave_out(&node) {
-            return Ok(());
+            return;
         }
         match node {
             Node::Start(name, start) => self.start(name, start),
@@ -176,7 +179,6 @@ impl Reader {
                 }
             }
         }
-        Ok(())
     }
 
     fn start(&mut self, name: &str, start: &BytesStart<'_>) {
@@ -309,15 +311,13 @@ impl Reader {
     fn end_body(&mut self) {
         let body = mem::take(&mut self.body);
         let Some(shape) = &mut self.shape else { return };
-        match shape.role {
-            Role::Title => {
-                let text = body.joined();
-                if !text.trim().is_empty() {
-                    let kind = BlockKind::Heading { level: 1 };
-                    shape.own.push(Piece::Text(kind, text));
-                }
-            }
-            role => shape.own.extend(body.pieces(role == Role::Body)),
+        if shape.role != Role::Title {
+            return shape.own.extend(body.pieces(shape.role == Role::Body));
+        }
+        let text = body.joined();
+        if !text.trim().is_empty() {
+            let kind = BlockKind::Heading { level: 1 };
+            shape.own.push(Piece::Text(kind, text));
         }
     }
 }
@@ -361,17 +361,20 @@ impl Body {
         let mut counts = Counts::default();
         let piece = |paragraph: Paragraph| {
             let marker = match &paragraph.bullet {
-                Bullet::Number(kind, first) => counts.next(paragraph.level, kind, *first),
-                other => {
-                    counts.end(paragraph.level);
-                    let bulleted = *other == Bullet::Mark || *other == Bullet::Inherited && listed;
-                    if !bulleted {
-                        return Piece::Text(BlockKind::Paragraph, paragraph.text);
-                    }
-                    "-".to_owned()
-                }
+                Bullet::Number(kind, first) => Some(counts.next(paragraph.level, kind, *first)),
+                Bullet::Mark => Some("-".to_owned()),
+                Bullet::Inherited => listed.then(|| "-".to_owned()),
+                Bullet::None => None,
             };
-            Piece::Text(BlockKind::ListItem, format!("{marker} {}", paragraph.text))
+            if !matches!(paragraph.bullet, Bullet::Number(..)) {
+                counts.end(paragraph.level);
+            }
+            match marker {
+                Some(marker) => {
+                    Piece::Text(BlockKind::ListItem, format!("{marker} {}", paragraph.text))
+                }
+                None => Piece::Text(BlockKind::Paragraph, paragraph.text),
+            }
         };
         paragraphs.into_iter().map(piece).collect()
     }

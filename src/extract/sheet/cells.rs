@@ -229,9 +229,9 @@ mod tests {
     fn rows(cells: Cells) -> Vec<String> {
         let mut blocks = Blocks::new(1 << 20);
         cells.write(&mut blocks).expect("within the limit");
-        let row = |block: crate::document::Block| match block.kind {
-            BlockKind::TableRow { header: true } => format!("*{}", block.text),
-            _ => block.text,
+        let row = |block: crate::document::Block| {
+            let header = block.kind == BlockKind::TableRow { header: true };
+            format!("{}{}", if header { "*" } else { "" }, block.text)
         };
         blocks.take().into_iter().map(row).collect()
     }

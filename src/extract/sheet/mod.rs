@@ -28,38 +28,38 @@ use super::{
 pub(super) fn xlsx(bytes: &[u8], settings: &Settings) -> Result<Vec<Page>, ExtractError> {
     let mut package = Package::open(bytes)?;
     let main = package.main_part("xl/workbook.xml")?;
-    let mut pages = Pages::new(settings);
-    if main.ends_with(".bin") {
-        xlsb::read(&mut package, &main, &mut pages)?;
+    let mut book = Book::new(settings);
+    if main.to_lowercase().ends_with(".bin") {
+        xlsb::read(&mut package, &main, &mut book)?;
     } else {
-        xlsx::read(&mut package, &main, &mut pages)?;
+        xlsx::read(&mut package, &main, &mut book)?;
     }
-    Ok(pages.pages)
+    Ok(book.pages)
 }
 
 /// Reads a workbook of Excel 5 to 2003.
 pub(super) fn xls(bytes: &[u8], settings: &Settings) -> Result<Vec<Page>, ExtractError> {
-    let mut pages = Pages::new(settings);
-    xls::read(bytes, &mut pages)?;
-    Ok(pages.pages)
+    let mut book = Book::new(settings);
+    xls::read(bytes, &mut book)?;
+    Ok(book.pages)
 }
 
 /// Reads sheets of LibreOffice and others.
 pub(super) fn ods(bytes: &[u8], settings: &Settings) -> Result<Vec<Page>, ExtractError> {
-    let mut pages = Pages::new(settings);
-    ods::read(bytes, &mut pages)?;
-    Ok(pages.pages)
+    let mut book = Book::new(settings);
+    ods::read(bytes, &mut book)?;
+    Ok(book.pages)
 }
 
 /// The pages of a workbook; sheets have no numbers that a reader would know.
-struct Pages {
+struct Book {
     pages: Vec<Page>,
     blocks: Blocks,
     max_text_bytes: u64,
     max_pages: u32,
 }
 
-impl Pages {
+impl Book {
     const fn new(settings: &Settings) -> Self {
         Self {
             pages: Vec::new(),

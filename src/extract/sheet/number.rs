@@ -13,7 +13,7 @@ const MAX_DECIMALS: usize = 15;
 #[derive(Debug, Default)]
 pub(super) struct Formats {
     /// By their ids.
-    formats: HashMap<u32, NumberFormat>,
+    by_id: HashMap<u32, NumberFormat>,
     /// The id of each style's.
     styles: Vec<u32>,
     /// How files of old Macintoshes count days.
@@ -23,12 +23,12 @@ pub(super) struct Formats {
 impl Formats {
     /// Takes in the code of an id.
     pub(super) fn define(&mut self, id: u32, code: &str) {
-        self.formats.insert(id, NumberFormat::parse(code));
+        self.by_id.insert(id, NumberFormat::parse(code));
     }
 
     /// Takes in the next style, by the id of its format.
     pub(super) fn add_style(&mut self, id: u32) {
-        self.formats
+        self.by_id
             .entry(id)
             .or_insert_with(|| NumberFormat::builtin(id));
         self.styles.push(id);
@@ -37,7 +37,7 @@ impl Formats {
     /// A number as a cell of this style shows it.
     pub(super) fn show(&self, style: usize, number: f64) -> String {
         let id = self.styles.get(style);
-        match id.and_then(|id| self.formats.get(id)) {
+        match id.and_then(|id| self.by_id.get(id)) {
             Some(format) => format.show(number, self.from_1904),
             None if number.is_finite() => plain(number),
             None => String::new(),
@@ -250,10 +250,10 @@ fn moment(number: f64, date: bool, time: bool, from_1904: bool) -> Option<String
     let start = PrimitiveDateTime::new(start.ok()?, Time::MIDNIGHT);
     let moment = start.checked_add(Duration::seconds(seconds))?;
     let (hour, minute, second) = moment.as_hms();
-    let mut clock = format!("{hour:02}:{minute:02}");
-    if second != 0 {
-        clock.push_str(&format!(":{second:02}"));
-    }
+    let clock = match second {
+        0 => format!("{hour:02}:{minute:02}"),
+        _ => format!("{hour:02}:{minute:02}:{second:02}"),
+    };
     Some(match (date, time) {
         (true, true) => format!("{} {clock}", moment.date()),
         (false, true) => clock,
@@ -302,6 +302,10 @@ fn has_condition(part: &str) -> bool {
 
 /// What has been read of a part.
 #[derive(Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a kind of letter that has been met, in any order and number"
+)]
 struct Reading {
     number: Decimal,
     digits: bool,

@@ -12,13 +12,13 @@ use super::{
         open_document::{self, Styles},
         xml::{self, Node},
     },
-    Pages,
+    Book,
     cells::{Cells, Note},
     reference,
 };
 
 /// Adds the visible sheets.
-pub(super) fn read(bytes: &[u8], pages: &mut Pages) -> Result<(), ExtractError> {
+pub(super) fn read(bytes: &[u8], book: &mut Book) -> Result<(), ExtractError> {
     let mut package = open_document::open(bytes)?;
     let content = package
         .part("content.xml")?
@@ -26,7 +26,7 @@ pub(super) fn read(bytes: &[u8], pages: &mut Pages) -> Result<(), ExtractError> 
     let styles = Styles::read(&[&content])?;
     let mut reader = Reader {
         styles: &styles,
-        pages,
+        book,
         sheet: None,
         left_out: 0,
         row: Row::default(),
@@ -71,7 +71,7 @@ struct Cell {
 
 struct Reader<'a> {
     styles: &'a Styles,
-    pages: &'a mut Pages,
+    book: &'a mut Book,
     sheet: Option<Sheet>,
     /// How many elements are open within one that is left out, itself included.
     left_out: usize,
@@ -124,7 +124,7 @@ impl Reader<'_> {
                     name: xml::attribute(start, "name")
                         .unwrap_or_default()
                         .into_owned(),
-                    cells: self.pages.cells(),
+                    cells: self.book.cells(),
                     notes: Vec::new(),
                     header_rows: false,
                 });
@@ -186,7 +186,7 @@ impl Reader<'_> {
                     name, cells, notes, ..
                 }) = self.sheet.take()
                 {
-                    self.pages.add(&name, cells, &notes)?;
+                    self.book.add(&name, cells, &notes)?;
                 }
             }
             _ if lies_apart(name) => {

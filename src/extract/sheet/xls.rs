@@ -9,7 +9,7 @@ use super::{
         compound::{Compound, f64_at, u16_at, u32_at},
         error::ExtractError,
     },
-    Pages,
+    Book,
     biff::{self, Parts, Record, Records, Writing},
     cells::{Area, Cells, Note},
     margin::margin,
@@ -22,7 +22,7 @@ use super::{
 const MAX_PASSES: usize = 2;
 
 /// Adds the visible sheets.
-pub(super) fn read(bytes: &[u8], pages: &mut Pages) -> Result<(), ExtractError> {
+pub(super) fn read(bytes: &[u8], book: &mut Book) -> Result<(), ExtractError> {
     let compound = Compound::open(bytes)?;
     let stream = compound
         .stream("Workbook")
@@ -36,7 +36,7 @@ pub(super) fn read(bytes: &[u8], pages: &mut Pages) -> Result<(), ExtractError> 
         };
         let mut reader = Reader {
             workbook: &workbook,
-            cells: pages.cells(),
+            cells: book.cells(),
             notes: Vec::new(),
             depth: 0,
             formula: None,
@@ -44,7 +44,7 @@ pub(super) fn read(bytes: &[u8], pages: &mut Pages) -> Result<(), ExtractError> 
             texts: HashMap::new(),
         };
         let mut records = Records { left: from };
-        while let Some(record) = records.next() {
+        for record in records.by_ref() {
             if reader.record(&record)? == Next::Stop {
                 break;
             }
@@ -54,7 +54,7 @@ pub(super) fn read(bytes: &[u8], pages: &mut Pages) -> Result<(), ExtractError> 
             .checked_sub(read)
             .ok_or_else(|| ExtractError::corrupt("its sheets lie in one another"))?;
         let (cells, notes) = reader.finish();
-        pages.add(&sheet.name, cells, &notes)?;
+        book.add(&sheet.name, cells, &notes)?;
     }
     Ok(())
 }
@@ -119,8 +119,8 @@ impl Workbook {
                 self.formats.add_style(id.into());
             }
             0x85 => {
-                let (visible, is_code) = (data.get(4)? & 3 == 0, *data.get(5)? == 6);
-                if visible && !is_code {
+                let (state, is_code) = (data.get(4)? & 3, *data.get(5)? == 6);
+                if state == 0 && !is_code {
                     self.sheets.push(Sheet {
                         start: u32_at(data, 0)? as usize,
                         name: self.writing.short(data.get(6..)?)?,

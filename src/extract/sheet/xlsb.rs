@@ -8,7 +8,7 @@ use super::{
         error::ExtractError,
         package::{Package, Relationship},
     },
-    Pages, biff,
+    Book, biff,
     cells::{Area, Cells, Note},
     margin::margin,
     number::Formats,
@@ -21,7 +21,7 @@ use super::{
 pub(super) fn read(
     package: &mut Package<'_>,
     main: &str,
-    pages: &mut Pages,
+    book: &mut Book,
 ) -> Result<(), ExtractError> {
     let bytes = package
         .bytes(main)?
@@ -45,7 +45,7 @@ pub(super) fn read(
         let mut reader = Reader {
             strings: &strings,
             formats: &formats,
-            cells: pages.cells(),
+            cells: book.cells(),
             margins: Vec::new(),
             row: 0,
         };
@@ -57,7 +57,7 @@ pub(super) fn read(
         } = reader;
         let mut notes = said_around(package, &place.target, &mut cells)?;
         notes.extend(margins);
-        pages.add(&sheet.name, cells, &notes)?;
+        book.add(&sheet.name, cells, &notes)?;
     }
     Ok(())
 }

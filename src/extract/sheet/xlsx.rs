@@ -13,7 +13,7 @@ use super::{
         package::{Package, Relationship},
         xml::{self, Node},
     },
-    Pages,
+    Book,
     cells::{Cells, Note},
     margin::margin,
     number::Formats,
@@ -25,7 +25,7 @@ use super::{
 pub(super) fn read(
     package: &mut Package<'_>,
     main: &str,
-    pages: &mut Pages,
+    book: &mut Book,
 ) -> Result<(), ExtractError> {
     let text = package
         .part(main)?
@@ -55,7 +55,7 @@ pub(super) fn read(
         let mut reader = Reader {
             strings: &strings,
             formats: &formats,
-            cells: pages.cells(),
+            cells: book.cells(),
             notes: Vec::new(),
             row: 0,
             column: 0,
@@ -72,7 +72,7 @@ pub(super) fn read(
         } = reader;
         let mut notes = said_around(package, &place.target, &mut cells)?;
         notes.extend(margins);
-        pages.add(&sheet.name, cells, &notes)?;
+        book.add(&sheet.name, cells, &notes)?;
     }
     Ok(())
 }
