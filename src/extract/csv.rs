@@ -2,7 +2,7 @@
 
 use csv::{ReaderBuilder, StringRecord};
 
-use super::{blocks::Blocks, error::ExtractError};
+use super::{blocks::Blocks, error::ExtractError, table::is_header};
 
 /// What may part the cells, the likeliest first.
 const DELIMITERS: [u8; 4] = [b',', b'\t', b';', b'|'];
@@ -17,7 +17,11 @@ pub(super) fn extract(text: &str, blocks: &mut Blocks) -> Result<(), ExtractErro
     let mut first = true;
     while let Some(record) = records.next() {
         let cells: Vec<&str> = record.iter().collect();
-        let header = first && records.peek().is_some_and(|next| is_header(&record, next));
+        let header = first
+            && records.peek().is_some_and(|next| {
+                let next: Vec<&str> = next.iter().collect();
+                is_header(&cells, &next)
+            });
         first &= cells.iter().all(|cell| cell.trim().is_empty());
         blocks.row(&cells, header)?;
     }
@@ -60,21 +64,6 @@ fn score(widths: &[usize]) -> usize {
         .map(|width| common(*width) * 1000 / widths.len() * 100 + (*width).min(99))
         .max()
         .unwrap_or(0)
-}
-
-/// Whether a row names the columns: all cells filled, different and no numbers, while the next row has as many.
-fn is_header(record: &StringRecord, next: &StringRecord) -> bool {
-    let mut cells: Vec<&str> = record.iter().map(str::trim).collect();
-    while cells.last().is_some_and(|cell| cell.is_empty()) {
-        cells.pop();
-    }
-    let named = cells
-        .iter()
-        .all(|cell| cell.chars().any(char::is_alphabetic) && cell.len() < 200);
-    let count = cells.len();
-    cells.sort_unstable();
-    cells.dedup();
-    count > 0 && named && cells.len() == count && next.len() == record.len()
 }
 
 #[cfg(test)]

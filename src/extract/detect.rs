@@ -9,7 +9,7 @@ use zip::ZipArchive;
 
 use crate::file_type::{FileType, FileTypes};
 
-use super::{Hints, eml, error::ExtractError, ipynb, json};
+use super::{Hints, compound::Compound, eml, error::ExtractError, ipynb, json};
 
 /// How far into a file the marks of its type are looked for.
 const HEAD_BYTES: usize = 1024;
@@ -195,20 +195,23 @@ fn zip_shape(bytes: &[u8]) -> Shape {
             return *shape;
         }
     }
-    if let Some((_, shape)) = PARTS
-        .iter()
-        .find(|(part, _)| archive.index_for_name(part).is_some())
-    {
+    // Writers disagree on case, slashes and a leading slash.
+    let names: Vec<String> = archive
+        .file_names()
+        .flatten()
+        .map(|name| name.replace('\\', "/").to_lowercase())
+        .map(|name| name.trim_start_matches('/').to_owned())
+        .collect();
+    let has = |part: &str| names.iter().any(|name| name.eq_ignore_ascii_case(part));
+    if let Some((_, shape)) = PARTS.iter().find(|(part, _)| has(part)) {
         return *shape;
     }
-    // Writers may call the main part otherwise (`word/document2.xml`), but keep it in this folder.
-    let word = |name: &str| {
-        let name = name.replace('\\', "/").to_ascii_lowercase();
-        name.trim_start_matches('/')
-            .strip_suffix(".xml")
+    // The main part may be called otherwise (`word/document2.xml`), but lies in this folder.
+    let word = |name: &String| {
+        name.strip_suffix(".xml")
             .is_some_and(|stem| stem.starts_with("word/document"))
     };
-    if archive.file_names().flatten().any(|name| word(&name)) {
+    if names.iter().any(word) {
         return Shape::Read(Format::Docx);
     }
     if declares_word(&mut archive) {
@@ -231,27 +234,34 @@ fn declares_word(archive: &mut ZipArchive<Cursor<&[u8]>>) -> bool {
         || contains(&declared, b"ms-word.document.macroEnabled.main+xml")
 }
 
-/// Old Office files; names of streams in their directory tell which. An encrypted .docx is one too.
+/// Old Office files; names of streams in their directory tell which, or in a damaged one names anywhere. An encrypted
+/// .docx is one too.
 fn ole_shape(bytes: &[u8]) -> Shape {
-    let has = |name: &str| {
+    let compound = Compound::open(bytes).ok();
+    let listed = |name: &str| compound.as_ref().is_some_and(|file| file.has(name));
+    let anywhere = |name: &str| {
         let name: Vec<u8> = name.encode_utf16().flat_map(u16::to_le_bytes).collect();
         contains(bytes, &name)
     };
+    ole_shape_by(listed)
+        .or_else(|| ole_shape_by(anywhere))
+        .unwrap_or(Shape::Foreign("application/x-ole-storage"))
+}
+
+fn ole_shape_by(has: impl Fn(&str) -> bool) -> Option<Shape> {
     if has("EncryptedPackage") {
-        return Shape::Locked;
-    }
-    if has("Workbook") || has("Book") {
-        return Shape::Read(Format::Xls);
-    }
-    Shape::Foreign(if has("WordDocument") {
-        "application/msword"
+        Some(Shape::Locked)
+    } else if has("Workbook") || has("Book") {
+        Some(Shape::Read(Format::Xls))
+    } else if has("WordDocument") {
+        Some(Shape::Foreign("application/msword"))
     } else if has("PowerPoint Document") {
-        "application/vnd.ms-powerpoint"
+        Some(Shape::Foreign("application/vnd.ms-powerpoint"))
     } else if has("__properties_version1.0") {
-        "application/vnd.ms-outlook"
+        Some(Shape::Foreign("application/vnd.ms-outlook"))
     } else {
-        "application/x-ole-storage"
-    })
+        None
+    }
 }
 
 /// Whether `needle` occurs in `haystack`.

@@ -10,9 +10,11 @@ mod charset;
 mod child;
 mod clean;
 mod code;
+mod compound;
 mod csv;
 mod detect;
 mod docx;
+mod drawing;
 mod eml;
 mod epub;
 mod error;
@@ -21,6 +23,7 @@ mod html;
 mod ipynb;
 mod json;
 mod markdown;
+mod numeral;
 mod open_document;
 mod package;
 mod pdf;
@@ -28,6 +31,7 @@ mod pptx;
 mod rtf;
 pub mod sandbox;
 mod sheet;
+mod table;
 mod text;
 mod xml;
 
@@ -122,8 +126,11 @@ fn read(
         Format::Pdf => pdf::extract(bytes, settings),
         Format::Docx => docx::extract(bytes, settings, options),
         Format::Pptx => pptx::extract(bytes, settings),
-        Format::Xlsx | Format::Xls | Format::Ods => sheet::extract(bytes, settings),
-        Format::Odt | Format::Odp => open_document::extract(bytes, settings),
+        Format::Xlsx => sheet::xlsx(bytes, settings),
+        Format::Xls => sheet::xls(bytes, settings),
+        Format::Ods => sheet::ods(bytes, settings),
+        Format::Odt => open_document::text(bytes, settings),
+        Format::Odp => open_document::presentation(bytes, settings),
         Format::Epub => epub::extract(bytes, settings),
         Format::Rtf => rtf::extract(bytes, settings),
     }

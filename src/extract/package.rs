@@ -26,6 +26,8 @@ pub(super) struct Package<'a> {
 
 /// A relationship of a part.
 pub(super) struct Relationship {
+    /// By which the part refers to it.
+    pub(super) id: String,
     /// The last word of its type, such as `styles` or `header`.
     pub(super) kind: String,
     /// Name of the part.
@@ -49,8 +51,8 @@ impl<'a> Package<'a> {
         })
     }
 
-    /// The text of a part, if there is such a part.
-    pub(super) fn part(&mut self, name: &str) -> Result<Option<String>, ExtractError> {
+    /// The bytes of a part, if there is such a part.
+    pub(super) fn bytes(&mut self, name: &str) -> Result<Option<Vec<u8>>, ExtractError> {
         let Some(place) = self.places.get(&normal(name)) else {
             return Ok(None);
         };
@@ -69,12 +71,29 @@ impl<'a> Package<'a> {
             });
         };
         self.left = left;
+        Ok(Some(bytes))
+    }
+
+    /// The text of a part, if there is such a part.
+    pub(super) fn part(&mut self, name: &str) -> Result<Option<String>, ExtractError> {
+        let Some(bytes) = self.bytes(name)? else {
+            return Ok(None);
+        };
         match String::from_utf8(bytes) {
             Ok(text) => Ok(Some(text)),
             Err(error) => charset::decode(error.as_bytes(), None)
                 .map(Some)
                 .ok_or_else(|| ExtractError::corrupt("a part of it is no text")),
         }
+    }
+
+    /// The name of the part that the package's own relationships call the document.
+    pub(super) fn main_part(&mut self, usual: &str) -> Result<String, ExtractError> {
+        let main = self
+            .relationships("")?
+            .into_iter()
+            .find(|relationship| relationship.kind == "officeDocument");
+        Ok(main.map_or_else(|| usual.to_owned(), |main| main.target))
     }
 
     /// What a part refers to within the package.
@@ -93,6 +112,7 @@ impl<'a> Package<'a> {
                 xml::attribute(start, "Target"),
             ) {
                 found.push(Relationship {
+                    id: xml::attribute(start, "Id").unwrap_or_default().into_owned(),
                     kind: kind.rsplit('/').next().unwrap_or_default().to_owned(),
                     target: resolve(folder, &target),
                 });

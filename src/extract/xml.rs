@@ -79,6 +79,19 @@ pub(super) fn attribute<'a>(start: &'a BytesStart<'_>, name: &str) -> Option<Cow
     Some(value.unwrap_or(attribute.value))
 }
 
+/// The value of an attribute by its local name, if the name has a prefix: `r:id` beside an `id` that is no reference.
+pub(super) fn prefixed<'a>(start: &'a BytesStart<'_>, name: &str) -> Option<Cow<'a, str>> {
+    let attribute = start
+        .attributes()
+        .with_checks(false)
+        .flatten()
+        .find(|attribute| {
+            attribute.key.prefix().is_some() && attribute.key.local_name().as_ref() == name
+        })?;
+    let value = attribute.normalized_value(XmlVersion::Implicit1_0);
+    Some(value.unwrap_or(attribute.value))
+}
+
 /// The `val` attribute.
 pub(super) fn value<'a>(start: &'a BytesStart<'_>) -> Option<Cow<'a, str>> {
     attribute(start, "val")

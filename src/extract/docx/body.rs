@@ -6,8 +6,6 @@ use std::mem;
 
 use quick_xml::events::BytesStart;
 
-use crate::document::BlockKind;
-
 use super::{
     super::{
         blocks::Blocks,
@@ -23,9 +21,6 @@ use super::{
 
 /// Tables within tables beyond this are read as if they were not there.
 const MAX_TABLES: usize = 16;
-
-/// A paragraph, list item, row … before it is cleaned.
-pub(super) type Piece = (BlockKind, String);
 
 /// Adds the blocks of a part.
 pub(super) fn read(

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, mem};
 
-use super::{number::number, numbering::Numbering, styles::Styles};
+use super::{super::numeral::number, numbering::Numbering, styles::Styles};
 
 /// Styles, numbers and notes of a document.
 pub(super) struct Context<'a> {

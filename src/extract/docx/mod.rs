@@ -9,7 +9,6 @@ mod context;
 mod field;
 mod formula;
 mod mark;
-mod number;
 mod numbering;
 mod paragraph;
 mod send;

@@ -4,12 +4,10 @@ use std::collections::HashMap;
 
 use quick_xml::events::BytesStart;
 
-use super::{
-    super::{
-        error::ExtractError,
-        xml::{self, Node},
-    },
-    number::number,
+use super::super::{
+    error::ExtractError,
+    numeral::number,
+    xml::{self, Node},
 };
 
 /// Levels of a list.

@@ -4,7 +4,10 @@ use quick_xml::events::BytesStart;
 
 use crate::document::BlockKind;
 
-use super::{super::xml, body::Piece, context::Context};
+use super::{
+    super::{table::Piece, xml},
+    context::Context,
+};
 
 /// An open paragraph.
 #[derive(Default)]

@@ -5,8 +5,8 @@ use std::mem;
 use crate::document::BlockKind;
 
 use super::{
-    super::error::ExtractError,
-    body::{Body, Piece},
+    super::{error::ExtractError, table::Piece},
+    body::Body,
     field::{PAGE_NUMBER, without_page_numbers},
     paragraph::Paragraph,
     table::Row,

@@ -6,10 +6,10 @@ use quick_xml::events::BytesStart;
 
 use crate::document::BlockKind;
 
-use super::{super::xml, body::Piece};
-
-/// A cell of more paragraphs is part of a page's layout, not of a table.
-const MAX_CELL_PARAGRAPHS: usize = 6;
+use super::super::{
+    table::{Piece, join, names_columns, places},
+    xml,
+};
 
 /// A table of more columns has no use for a cell that spans them all.
 const MAX_SPAN: usize = 64;
@@ -47,6 +47,12 @@ pub(super) enum Row {
     Places(Vec<Piece>),
     /// A row of a table.
     Cells(Piece),
+}
+
+impl AsRef<[Piece]> for Cell {
+    fn as_ref(&self) -> &[Piece] {
+        &self.pieces
+    }
 }
 
 impl Table {
@@ -105,11 +111,6 @@ impl Cell {
     fn is_blank(&self) -> bool {
         self.pieces.iter().all(|(_, text)| text.trim().is_empty())
     }
-
-    fn text(&self) -> String {
-        let texts: Vec<&str> = self.pieces.iter().map(|(_, text)| text.as_str()).collect();
-        texts.join(" ")
-    }
 }
 
 /// The cells in their columns: those that span several leave the others free.
@@ -117,7 +118,7 @@ fn written(cells: &[Cell], mut free: usize) -> String {
     let mut row = String::new();
     for (place, cell) in cells.iter().enumerate() {
         row.push_str(&" | ".repeat(free + usize::from(place > 0)));
-        row.push_str(&cell.text());
+        row.push_str(&join(&cell.pieces));
         free = cell.more_columns;
     }
     row
@@ -135,27 +136,4 @@ pub(super) fn look_names_first_row(start: &BytesStart<'_>) -> bool {
     }
     let bits = xml::value(start).and_then(|bits| u32::from_str_radix(&bits, 16).ok());
     bits.is_some_and(|bits| bits & 0x20 != 0)
-}
-
-/// Whether a row is filled with words, as one that names columns is.
-fn names_columns(cells: &[Cell]) -> bool {
-    cells.len() > 1
-        && cells.iter().all(|cell| {
-            let [(_, text)] = &cell.pieces[..] else {
-                return false;
-            };
-            text.len() < 200 && text.chars().any(char::is_alphabetic)
-        })
-}
-
-/// Whether a row only places what it holds: one cell, long cells, tables.
-fn places(cells: &[Cell]) -> bool {
-    cells.len() == 1
-        || cells.iter().any(|cell| {
-            let table = cell
-                .pieces
-                .iter()
-                .any(|(kind, _)| matches!(kind, BlockKind::TableRow { .. }));
-            table || cell.pieces.len() > MAX_CELL_PARAGRAPHS
-        })
 }

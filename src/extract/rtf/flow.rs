@@ -4,16 +4,12 @@ use std::mem;
 
 use crate::document::BlockKind;
 
+use super::super::table::{Piece, join, names_columns, places};
+
 /// Tables within tables beyond this count as the innermost.
 const MAX_TABLES: usize = 16;
-/// A cell of more paragraphs is part of a page's layout, not of a table.
-const MAX_CELL_PARAGRAPHS: usize = 6;
-
 /// More cells than any row of a document has: what follows is the next row.
 const MAX_CELLS: usize = 1024;
-
-/// A paragraph, list item, row … before it is cleaned.
-pub(super) type Piece = (BlockKind, String);
 
 /// What a flow is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -223,29 +219,4 @@ impl Flow {
             self.out.append(&mut self.below);
         }
     }
-}
-
-/// Whether a row is filled with words, as one that names columns is.
-fn names_columns(cells: &[Vec<Piece>]) -> bool {
-    cells.len() > 1
-        && cells.iter().all(|cell| {
-            let [(_, text)] = &cell[..] else { return false };
-            text.len() < 200 && text.chars().any(char::is_alphabetic)
-        })
-}
-
-/// Whether a row only places what it holds: one cell, long cells, tables.
-fn places(cells: &[Vec<Piece>]) -> bool {
-    cells.len() == 1
-        || cells.iter().any(|cell| {
-            let table = cell
-                .iter()
-                .any(|(kind, _)| matches!(kind, BlockKind::TableRow { .. }));
-            table || cell.len() > MAX_CELL_PARAGRAPHS
-        })
-}
-
-fn join(cell: &[Piece]) -> String {
-    let texts: Vec<&str> = cell.iter().map(|(_, text)| text.as_str()).collect();
-    texts.join(" ")
 }

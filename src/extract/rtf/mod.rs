@@ -18,12 +18,12 @@ use crate::document::{BlockKind, Page};
 
 use self::{
     codepage::CodePage,
-    flow::{Flow, Piece, Purpose},
+    flow::{Flow, Purpose},
     group::{BODY_TEXT, Destination, Group, Paragraph},
     style::Styles,
     token::{Token, Tokens},
 };
-use super::{Settings, blocks::Blocks, error::ExtractError};
+use super::{Settings, blocks::Blocks, error::ExtractError, table::Piece};
 
 /// Groups within groups beyond this share the settings of the innermost.
 const MAX_GROUPS: usize = 4096;

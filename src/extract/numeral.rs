@@ -1,4 +1,4 @@
-//! Numbers as Word writes them: Roman, by letters, Chinese.
+//! Numbers of lists as office programs write them: Roman, by letters, Chinese.
 
 /// A number in one of Word's formats; rare ones come as plain numbers.
 pub(super) fn number(count: i64, format: &str) -> String {

@@ -1,0 +1,137 @@
+//! PowerPoint presentations: a page for each shown slide, in the order of the show.
+//!
+//! A slide's title is a heading, then come its shapes in the order of reading, tables as rows, diagrams and the words of
+//! charts, and the speaker's notes. Layouts and masters, slide numbers, dates and footers are left out.
+
+mod order;
+mod slide;
+
+use std::collections::{HashMap, HashSet};
+
+use crate::document::{BlockKind, Page};
+
+use self::slide::{Part, Piece};
+use super::{
+    Settings,
+    blocks::Blocks,
+    drawing,
+    error::{ExtractError, Limit},
+    package::{Package, Relationship},
+    xml::{self, Node},
+};
+
+/// Reads a presentation.
+pub(super) fn extract(bytes: &[u8], settings: &Settings) -> Result<Vec<Page>, ExtractError> {
+    let mut package = Package::open(bytes)?;
+    let main = package.main_part("ppt/presentation.xml")?;
+    let text = package
+        .part(&main)?
+        .ok_or_else(|| ExtractError::corrupt("its main part is missing"))?;
+    let related = package.relationships(&main)?;
+    let slides = slides(&text, related)?;
+    if slides.len() as u64 > u64::from(settings.max_pages) {
+        return Err(ExtractError::TooLarge {
+            limit: Limit::Pages(settings.max_pages),
+        });
+    }
+    let mut blocks = Blocks::new(settings.max_text_bytes);
+    let mut pages = Vec::new();
+    for (number, slide) in (1..).zip(slides) {
+        add(&mut package, &slide, &mut blocks)?;
+        pages.push(Page {
+            number: Some(number),
+            blocks: blocks.take(),
+        });
+    }
+    Ok(pages)
+}
+
+/// The names of the slides' parts in the order of the show.
+fn slides(text: &str, related: Vec<Relationship>) -> Result<Vec<String>, ExtractError> {
+    let mut ids = Vec::new();
+    xml::walk(text, |node| {
+        if let Node::Start("sldId", start) = node
+            && let Some(id) = xml::prefixed(start, "id")
+        {
+            ids.push(id.into_owned());
+        }
+        Ok(())
+    })?;
+    let mut targets: HashMap<String, String> = related
+        .into_iter()
+        .filter(|related| related.kind == "slide")
+        .map(|related| (related.id, related.target))
+        .collect();
+    // Slides of one part, which no program writes, are one slide.
+    let mut seen = HashSet::new();
+    let targets = ids.iter().filter_map(|id| targets.remove(id));
+    Ok(targets
+        .filter(|target| seen.insert(target.to_lowercase()))
+        .collect())
+}
+
+/// Adds a slide and its notes, unless it is hidden.
+fn add(package: &mut Package<'_>, slide: &str, blocks: &mut Blocks) -> Result<(), ExtractError> {
+    let Some(text) = package.part(slide)? else {
+        return Ok(());
+    };
+    let Some(pieces) = slide::read(&text, Part::Slide)? else {
+        return Ok(());
+    };
+    let related = package.relationships(slide)?;
+    let target = |id: &str| related.iter().find(|related| related.id == id);
+    let mut first = true;
+    for piece in pieces {
+        match piece {
+            Piece::Text(kind, text) => {
+                let heads = first && kind == BlockKind::Paragraph && drawing::heads(&text);
+                let title = BlockKind::Heading { level: 1 };
+                if heads || kind == title {
+                    blocks.line(title, &text)?;
+                } else {
+                    blocks.prose(kind, &text)?;
+                }
+            }
+            Piece::Row { cells, header } => blocks.row(&cells, header)?,
+            Piece::Chart(id) => {
+                if let Some(related) = target(&id)
+                    && let Some(text) = package.part(&related.target)?
+                {
+                    chart(&text, blocks)?;
+                }
+            }
+            Piece::Diagram(id) => {
+                if let Some(related) = target(&id)
+                    && let Some(text) = package.part(&related.target)?
+                {
+                    for paragraph in drawing::paragraphs(&text)? {
+                        blocks.prose(BlockKind::Paragraph, &paragraph)?;
+                    }
+                }
+            }
+        }
+        first = false;
+    }
+    for notes in related
+        .iter()
+        .filter(|related| related.kind == "notesSlide")
+    {
+        let Some(text) = package.part(&notes.target)? else {
+            continue;
+        };
+        for piece in slide::read(&text, Part::Notes)?.unwrap_or_default() {
+            if let Piece::Text(_, text) = piece {
+                blocks.prose(BlockKind::Paragraph, &text)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn chart(text: &str, blocks: &mut Blocks) -> Result<(), ExtractError> {
+    let chart = drawing::chart(text)?;
+    for title in &chart.titles {
+        blocks.prose(BlockKind::Caption, title)?;
+    }
+    blocks.prose(BlockKind::Paragraph, &chart.labels.join(", "))
+}

@@ -1,0 +1,290 @@
+//! Workbooks in binary: `.xlsb`.
+
+use crate::document::BlockKind;
+
+use super::{
+    super::{
+        compound::{f64_at, u16_at, u32_at},
+        error::ExtractError,
+        package::{Package, Relationship},
+    },
+    Book, biff,
+    cells::{Area, Cells, Note},
+    margin::margin,
+    number::Formats,
+    reference,
+    strings::Strings,
+    xlsx,
+};
+
+/// Adds the visible sheets.
+pub(super) fn read(
+    package: &mut Package<'_>,
+    main: &str,
+    book: &mut Book,
+) -> Result<(), ExtractError> {
+    let bytes = package
+        .bytes(main)?
+        .ok_or_else(|| ExtractError::corrupt("its workbook is missing"))?;
+    let related = package.relationships(main)?;
+    let mut part = |kind: &str| match related.iter().find(|related| related.kind == kind) {
+        Some(related) => package.bytes(&related.target),
+        None => Ok(None),
+    };
+    let strings = strings(&part("sharedStrings")?.unwrap_or_default());
+    let mut formats = formats(&part("styles")?.unwrap_or_default());
+    let workbook = Workbook::read(&bytes);
+    formats.from_1904 = workbook.from_1904;
+    for sheet in &workbook.sheets {
+        let Some(place) = related.iter().find(|related| related.id == sheet.id) else {
+            continue;
+        };
+        let Some(bytes) = package.bytes(&place.target)? else {
+            continue;
+        };
+        let mut reader = Reader {
+            strings: &strings,
+            formats: &formats,
+            cells: book.cells(),
+            margins: Vec::new(),
+            row: 0,
+        };
+        for (kind, data) in (Records { left: &bytes }) {
+            reader.record(kind, data)?;
+        }
+        let Reader {
+            mut cells, margins, ..
+        } = reader;
+        let mut notes = said_around(package, &place.target, &mut cells)?;
+        notes.extend(margins);
+        book.add(&sheet.name, cells, &notes)?;
+    }
+    Ok(())
+}
+
+/// The records of a part: kind and data; a cut one is the end.
+struct Records<'a> {
+    left: &'a [u8],
+}
+
+impl Records<'_> {
+    /// A number of seven bits a byte, the last one without its highest bit.
+    fn number(&mut self, most_bytes: u32) -> Option<u32> {
+        let mut number = 0;
+        for place in 0..most_bytes {
+            let (byte, rest) = self.left.split_first()?;
+            self.left = rest;
+            number |= u32::from(byte & 0x7f) << (7 * place);
+            if byte & 0x80 == 0 {
+                break;
+            }
+        }
+        Some(number)
+    }
+}
+
+impl<'a> Iterator for Records<'a> {
+    type Item = (u32, &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let kind = self.number(2)?;
+        let size = self.number(4)? as usize;
+        let data = self.left.get(..size)?;
+        self.left = &self.left[size..];
+        Some((kind, data))
+    }
+}
+
+/// A string with its length in characters before it, and where it ends.
+fn text_at(data: &[u8], at: usize) -> Option<(String, usize)> {
+    let count = u32_at(data, at)?;
+    // Where there is no string, the length is a mark.
+    let count = if count == u32::MAX { 0 } else { count as usize };
+    let end = count.checked_mul(2)?.checked_add(at + 4)?;
+    let units = data.get(at + 4..end)?.chunks_exact(2);
+    let units: Vec<u16> = units
+        .map(|unit| u16::from_le_bytes([unit[0], unit[1]]))
+        .collect();
+    Some((String::from_utf16_lossy(&units), end))
+}
+
+struct Sheet {
+    name: String,
+    /// Of its relationship.
+    id: String,
+}
+
+#[derive(Default)]
+struct Workbook {
+    sheets: Vec<Sheet>,
+    from_1904: bool,
+}
+
+impl Workbook {
+    fn read(bytes: &[u8]) -> Self {
+        let mut workbook = Self::default();
+        for (kind, data) in (Records { left: bytes }) {
+            match kind {
+                0x99 => workbook.from_1904 = data.first().is_some_and(|flags| flags & 1 != 0),
+                0x9c if u32_at(data, 0) == Some(0) => {
+                    let id = text_at(data, 8);
+                    let name = id.as_ref().and_then(|(_, end)| text_at(data, *end));
+                    if let (Some((id, _)), Some((name, _))) = (id, name) {
+                        workbook.sheets.push(Sheet { name, id });
+                    }
+                }
+                _ => {}
+            }
+        }
+        workbook
+    }
+}
+
+fn strings(bytes: &[u8]) -> Strings {
+    let mut strings = Strings::default();
+    for (kind, data) in (Records { left: bytes }) {
+        if kind == 0x13 {
+            strings.push(&text_at(data, 1).unwrap_or_default().0);
+            strings.end();
+        }
+    }
+    strings
+}
+
+fn formats(bytes: &[u8]) -> Formats {
+    let mut formats = Formats::default();
+    let mut of_cells = false;
+    for (kind, data) in (Records { left: bytes }) {
+        match kind {
+            0x2c => {
+                if let (Some(id), Some((code, _))) = (u16_at(data, 0), text_at(data, 2)) {
+                    formats.define(id.into(), &code);
+                }
+            }
+            0x269 => of_cells = true,
+            0x26a => of_cells = false,
+            0x2f if of_cells => formats.add_style(u16_at(data, 2).unwrap_or(0).into()),
+            _ => {}
+        }
+    }
+    formats
+}
+
+/// Reads a sheet.
+struct Reader<'a> {
+    strings: &'a Strings,
+    formats: &'a Formats,
+    cells: Cells,
+    margins: Vec<Note>,
+    row: u32,
+}
+
+impl Reader<'_> {
+    fn record(&mut self, kind: u32, data: &[u8]) -> Result<(), ExtractError> {
+        match kind {
+            0x00 => self.row = u32_at(data, 0).unwrap_or(self.row),
+            0x02..=0x0b | 0x3e => {
+                if let (Some(column), Some(shown)) = (u32_at(data, 0), self.shown(kind, data)) {
+                    self.cells.add(self.row, column, &shown)?;
+                }
+            }
+            0xb0 => {
+                if let Some(area) = area(data) {
+                    self.cells.merge(area);
+                }
+            }
+            // A filter stands on the names of the columns.
+            0xa1 => {
+                if let Some(area) = area(data) {
+                    self.cells.name_columns(area.first_row);
+                }
+            }
+            0x1df => {
+                let header = text_at(data, 2);
+                let footer = header.as_ref().and_then(|(_, end)| text_at(data, *end));
+                for (text, _) in header.into_iter().chain(footer) {
+                    self.margins.push((BlockKind::Paragraph, margin(&text)));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// What a cell shows; formulas have their last results.
+    fn shown(&self, kind: u32, data: &[u8]) -> Option<String> {
+        let number = match kind {
+            0x02 => biff::short_number(data, 8)?,
+            0x05 | 0x09 => f64_at(data, 8)?,
+            0x03 | 0x0b => return Some(biff::error(*data.get(8)?).to_owned()),
+            0x04 | 0x0a => {
+                let shown = if *data.get(8)? == 0 { "FALSE" } else { "TRUE" };
+                return Some(shown.to_owned());
+            }
+            0x07 => {
+                return self
+                    .strings
+                    .get(u32_at(data, 8)? as usize)
+                    .map(ToOwned::to_owned);
+            }
+            0x3e => return Some(text_at(data, 9)?.0),
+            _ => return Some(text_at(data, 8)?.0),
+        };
+        let style = u32_at(data, 4)? & 0x00ff_ffff;
+        Some(self.formats.show(style as usize, number))
+    }
+}
+
+fn area(data: &[u8]) -> Option<Area> {
+    Some(Area {
+        first_row: u32_at(data, 0)?,
+        last_row: u32_at(data, 4)?,
+        first_column: u32_at(data, 8)?,
+        last_column: u32_at(data, 12)?,
+    })
+}
+
+/// Comments, text boxes and titles of charts; the sheet's tables tell where its headers are.
+fn said_around(
+    package: &mut Package<'_>,
+    sheet: &str,
+    cells: &mut Cells,
+) -> Result<Vec<Note>, ExtractError> {
+    let mut notes = Vec::new();
+    for Relationship { kind, target, .. } in package.relationships(sheet)? {
+        match &*kind {
+            "table" => {
+                let bytes = package.bytes(&target)?.unwrap_or_default();
+                for (kind, data) in (Records { left: &bytes }) {
+                    let headed = kind == 0x157 && u32_at(data, 24).is_some_and(|rows| rows > 0);
+                    if let Some(area) = area(data).filter(|_| headed) {
+                        cells.name_columns(area.first_row);
+                    }
+                }
+            }
+            "comments" => comments(&package.bytes(&target)?.unwrap_or_default(), &mut notes),
+            "drawing" => xlsx::drawn(package, &target, &mut notes)?,
+            _ => {}
+        }
+    }
+    Ok(notes)
+}
+
+fn comments(bytes: &[u8], notes: &mut Vec<Note>) {
+    let mut on = String::new();
+    for (kind, data) in (Records { left: bytes }) {
+        match kind {
+            0x27b => {
+                let area = data.get(4..).and_then(area);
+                on = area.map_or_else(String::new, |area| {
+                    reference::name(area.first_row, area.first_column)
+                });
+            }
+            0x27d => {
+                let text = text_at(data, 1).unwrap_or_default().0;
+                notes.push((BlockKind::Footnote, format!("{on}: {text}")));
+            }
+            _ => {}
+        }
+    }
+}
