@@ -8,6 +8,7 @@ import pathlib
 import re
 import shlex
 import subprocess
+import sys
 
 import numpy as np
 
@@ -94,7 +95,7 @@ class Cut:
         self.chunks = [(texts[chunk["file"]], chunk["start"], chunk["end"], chunk["content"]) for chunk in chunks]
         self.splitters = np.array([text.splitter for text, *_ in self.chunks])
         self.tokens = np.array(model.counts(whole))
-        self.vectors = model.embed(whole)
+        self.vectors = model.passages(whole)
 
     def only(self, splitters):
         """The chunks of some splitters."""
@@ -178,11 +179,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=pathlib.Path, help="where fetch.py put the documents; vectors are kept there too")
     parser.add_argument("--program", default="cargo bench --quiet --bench retrieval --", help="what cuts")
+    parser.add_argument("--model", choices=("minilm", "e5"), default="minilm")
     parser.add_argument("--only-embed", action="store_true", help="fill the cache and stop")
     parser.add_argument("configurations", nargs="*", help="SIZE/OVERLAP/PREFIX, naive:SIZE/OVERLAP, recursive:SIZE/OVERLAP; "
                         "several joined by + as SPLITTER=…: one for each splitter")
     options = parser.parse_intermixed_args()
-    model = Model(options.folder / "vectors.sqlite")
+    model = Model(options.model, options.folder)
     parts = [dict(part.rpartition("=")[::2] for part in name.split("+")) for name in options.configurations]
     wanted = sorted({part for by_splitter in parts for part in by_splitter.values()})
     sizes = sorted({part if ":" in part else part.rpartition("/")[0] for part in wanted if not part.startswith("recursive")})
@@ -209,36 +211,45 @@ def main():
             del cuts[name]
         return
     questions = read_questions(texts)
-    queries = model.embed([question["question"] for question in questions])
-    with open(options.folder / "results.jsonl", "a", encoding="utf-8") as results:
-        for name, by_splitter in zip(options.configurations, parts):
-            whole = None
-            for splitter, part in by_splitter.items():
-                piece = made(part) if not splitter else made(part).only([splitter])
-                whole = piece if whole is None else whole + piece
-            figures = search(whole, questions, queries)
-            row = {
-                "name": name,
-                "rows": len(whole.chunks) / megabytes,
-                "tokens": float(whole.tokens.sum()) / megabytes,
-                "figures": figures.round(4).tolist(),
-            }
-            results.write(json.dumps(row) + "\n")
-            show(row, questions)
+    queries = model.queries([question["question"] for question in questions])
+    rows = []
+    for name, by_splitter in zip(options.configurations, parts):
+        whole = None
+        for splitter, part in by_splitter.items():
+            piece = made(part).only([splitter]) if splitter else made(part)
+            whole = piece if whole is None else whole + piece
+        tokens = float(whole.tokens.sum())
+        rows.append((name, len(whole.chunks) / megabytes, tokens / megabytes, search(whole, questions, queries)))
+        print(f"searched {name}", file=sys.stderr, flush=True)
+    show(rows, questions)
 
 
-def show(row, questions):
-    """One line: recall in five chunks with its error, recall in the first characters, precision, IoU, by half."""
-    figures = np.array(row["figures"])
+def best(rows, chosen):
+    """The rows that the rule takes: those whose score is within one standard error of the best one's."""
+    scores = [figures[chosen][:, [0, 3]].mean(axis=1) for *_, figures in rows]
+    top = max(scores, key=np.mean)
+    return {name for (name, *_), score in zip(rows, scores) if (top - score).mean() <= error(top - score)}
+
+
+def show(rows, questions):
+    """Two tables: all questions by half, and all questions by splitter."""
     tuning = np.array([question["tuning"] for question in questions])
-    cells = [f"{row['name']:<28} {row['rows']:6.0f} rows/MB {row['tokens'] / 1000:5.0f} kt/MB"]
-    for chosen in (tuning, ~tuning):
-        recall, precision, iou, budget = figures[chosen].mean(axis=0)
-        cells.append(f"{recall:.3f}±{error(figures[chosen, 0]):.3f} {budget:.3f} {precision:.3f} {iou:.3f}")
-    for splitter in SPLITTERS:
-        mine = np.array([question["text"].splitter == splitter for question in questions])
-        cells.append(f"{splitter} {figures[mine, 0].mean():.3f}/{figures[mine, 3].mean():.3f}")
-    print(" | ".join(cells), flush=True)
+    taken = best(rows, tuning)
+    print(f"\n{tuning.sum()} questions for tuning, {(~tuning).sum()} held out\n")
+    print("| chunks | rows/MB | ktokens/MB | five chunks | 4,000 characters | precision | held out: five | 4,000 | precision | near best |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    for name, count, tokens, figures in rows:
+        cells = [name, f"{count:.0f}", f"{tokens / 1000:.0f}"]
+        for chosen in (tuning, ~tuning):
+            recall, precision, _, budget = figures[chosen].mean(axis=0)
+            cells += [f"{recall:.3f} ± {error(figures[chosen, 0]):.3f}", f"{budget:.3f}", f"{precision:.3f}"]
+        print("| " + " | ".join([*cells, "yes" if name in taken else ""]) + " |")
+    groups = {splitter: np.array([q["text"].splitter == splitter for q in questions]) for splitter in SPLITTERS}
+    heads = [f"{splitter} ({mine.sum()})" for splitter, mine in groups.items()]
+    print(f"\n| five chunks / 4,000 characters | {' | '.join(heads)} |\n|---|" + "---|" * len(heads))
+    for name, _, _, figures in rows:
+        means = (figures[mine].mean(axis=0) for mine in groups.values())
+        print(f"| {name} | " + " | ".join(f"{mean[0]:.3f} / {mean[3]:.3f}" for mean in means) + " |")
 
 
 if __name__ == "__main__":
