@@ -224,17 +224,17 @@ def main():
     show(rows, questions)
 
 
-def best(rows, chosen):
-    """The rows that the rule takes: those whose score is within one standard error of the best one's."""
+def near_best(rows, chosen):
+    """The rows whose score, the mean of both recalls, is within one standard error of the best one's."""
     scores = [figures[chosen][:, [0, 3]].mean(axis=1) for *_, figures in rows]
     top = max(scores, key=np.mean)
-    return {name for (name, *_), score in zip(rows, scores) if (top - score).mean() <= error(top - score)}
+    return [row for row, score in zip(rows, scores) if (top - score).mean() <= error(top - score)]
 
 
 def show(rows, questions):
     """Two tables: all questions by half, and all questions by splitter."""
     tuning = np.array([question["tuning"] for question in questions])
-    taken = best(rows, tuning)
+    taken = {name for name, *_ in near_best(rows, tuning)}
     print(f"\n{tuning.sum()} questions for tuning, {(~tuning).sum()} held out\n")
     print("| chunks | rows/MB | ktokens/MB | five chunks | 4,000 characters | precision | held out: five | 4,000 | precision | near best |")
     print("|---|---|---|---|---|---|---|---|---|---|")
@@ -250,6 +250,19 @@ def show(rows, questions):
     for name, _, _, figures in rows:
         means = (figures[mine].mean(axis=0) for mine in groups.values())
         print(f"| {name} | " + " | ".join(f"{mean[0]:.3f} / {mean[3]:.3f}" for mean in means) + " |")
+    print("\nNear best by the questions for tuning, those with the fewest rows first:\n")
+    ours = [row for row in rows if not set(":=") & set(row[0])]
+    for splitter, mine in groups.items():
+        names = [row[0] for row in sorted(near_best(ours, mine & tuning), key=lambda row: row[1])]
+        print(f"- {splitter} ({(mine & tuning).sum()}): {', '.join(names)}")
+    print("\nWhat the prefix adds to five chunks and to 4,000 characters, all questions:\n")
+    by_name = {name: figures for name, *_, figures in rows}
+    for name, figures in by_name.items():
+        plain = by_name.get(f"{name.rpartition('/')[0]}/none")
+        if plain is not None and plain is not figures:
+            more = (figures - plain)[:, [0, 3]]
+            cells = (f"{more[:, at].mean():+.3f} ± {error(more[:, at]):.3f}" for at in (0, 1))
+            print(f"- {name}: {', '.join(cells)}")
 
 
 if __name__ == "__main__":
