@@ -68,15 +68,15 @@ def recursive(texts, size, overlap, count):
     """What LangChain's splitter makes, its sizes in the embedding model's own tokens."""
     from langchain_text_splitters import RecursiveCharacterTextSplitter
 
-    splitter = RecursiveCharacterTextSplitter(
-        chunk_size=size, chunk_overlap=overlap, length_function=count, add_start_index=True
-    )
+    splitter = RecursiveCharacterTextSplitter(chunk_size=size, chunk_overlap=overlap, length_function=count)
     for text in texts.values():
-        written = text.bytes.decode()
-        for made in splitter.create_documents([written]):
-            start = len(written[: made.metadata["start_index"]].encode())
-            end = start + len(made.page_content.encode())
-            yield {"file": text.file, "start": start, "end": end, "content": made.page_content, "heading": None}
+        written, at = text.bytes.decode(), -1
+        for content in splitter.split_text(written):
+            # Its own `add_start_index` takes the overlap for characters, and loses the place where it is tokens.
+            at = written.index(content, at + 1)
+            start = len(written[:at].encode())
+            end = start + len(content.encode())
+            yield {"file": text.file, "start": start, "end": end, "content": content, "heading": None}
 
 
 def embedded(chunk, text, prefix):
