@@ -9,6 +9,7 @@ import glob
 import gzip
 import hashlib
 import json
+import os
 import pathlib
 import shutil
 import subprocess
@@ -57,6 +58,7 @@ def word(page, target):
     """Makes a Word document of a web page, as there is no free collection of those."""
     import pypandoc
 
+    os.environ["SOURCE_DATE_EPOCH"] = "946684800"  # else the time of day is part of the file
     pypandoc.convert_file(str(page), "docx", format="html", outputfile=str(target))
 
 
