@@ -101,48 +101,44 @@ pub async fn admit(
 /// The size limit of the type that the row claims.
 ///
 /// The claims are hints, since what the bytes show decides in the end: a file is turned away unread only when
-/// everything that its row says speaks against it.
+/// everything that its row says speaks against it, and names a kind that never holds text. Browsers call a Word file
+/// `application/zip`, and people rename what they download.
 fn admit_type(types: &FileTypes, lease: &Lease) -> Result<i64, Refusal> {
     let claims = [
         types.by_mime(&lease.mime_type),
         types.by_extension(&lease.name),
     ];
     let claimed: Vec<&FileType> = claims.into_iter().flatten().collect();
-    if let Some(max_bytes) = claimed
-        .iter()
-        .filter(|row| row.enabled)
-        .map(|row| row.max_file_size)
-        .max()
-    {
+    let largest = |rows: &mut dyn Iterator<Item = &FileType>| {
+        rows.filter(|row| row.enabled)
+            .map(|row| row.max_file_size)
+            .max()
+    };
+    if let Some(max_bytes) = largest(&mut claimed.iter().copied()) {
         return Ok(max_bytes);
     }
-    if let Some(disabled) = claimed.first() {
-        return Err(Refusal::TypeDisabled {
+    let claimed_type = claimed
+        .first()
+        .map_or(&*lease.mime_type, |row| &*row.mime_type);
+    let readable = !holds_no_text(claimed_type);
+    match (claimed.first(), largest(&mut types.iter())) {
+        (Some(disabled), _) if readable => Ok(disabled.max_file_size),
+        (Some(disabled), _) => Err(Refusal::TypeDisabled {
             display_name: disabled.display_name.clone(),
-        });
-    }
-    let family = lease
-        .mime_type
-        .split('/')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase();
-    let unreadable = matches!(
-        family.as_str(),
-        "image" | "audio" | "video" | "font" | "model"
-    );
-    let largest = types
-        .iter()
-        .filter(|row| row.enabled)
-        .map(|row| row.max_file_size)
-        .max();
-    match largest {
-        Some(max_bytes) if !unreadable => Ok(max_bytes),
-        Some(_) | None => Err(Refusal::UnsupportedType {
+        }),
+        (None, Some(max_bytes)) if readable => Ok(max_bytes),
+        (None, _) => Err(Refusal::UnsupportedType {
             mime_type: lease.mime_type.clone(),
         }),
     }
+}
+
+/// Whether files of this type are pictures, recordings or the like.
+fn holds_no_text(mime_type: &str) -> bool {
+    let family = mime_type.trim().split('/').next().unwrap_or_default();
+    ["image", "audio", "video", "font", "model"]
+        .iter()
+        .any(|kind| family.eq_ignore_ascii_case(kind))
 }
 
 /// Whether `key` lies under `<user>/`, with nothing in it that another reader of paths could resolve elsewhere.

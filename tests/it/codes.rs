@@ -21,8 +21,7 @@ async fn cause(stack: &Stack, code: Code) -> FileId {
             stack
                 .sql("update file_type_configs set enabled = false where mime_type = 'text/csv'")
                 .await;
-            let key = format!("{user}/a.csv");
-            stack.row(user, "a.csv", "text/csv", &key, 3).await
+            stack.file(user, "a.csv", "day,rain\nMonday,3").await
         }
         Code::TooLarge => {
             let key = format!("{user}/a.txt");
@@ -338,6 +337,23 @@ async fn changed_file_types_are_obeyed_without_a_restart() {
     let chunks = stack.chunks(on).await;
     assert!(chunks.len() > 4, "{chunks:#?}");
     assert!(chunks.iter().all(|chunk| chunk.token_count <= 16));
+}
+
+#[tokio::test]
+async fn a_claim_to_a_type_that_is_switched_off_is_only_a_claim() {
+    let stack = Stack::new().await;
+    let user = stack.user().await;
+    let key = format!("{user}/notes");
+    stack
+        .objects()
+        .put(&key, "The house bought tea.".into(), "application/zip")
+        .await
+        .unwrap();
+    let file = stack
+        .row(user, "notes.zip", "application/zip", &key, 21)
+        .await;
+    stack.worker().await.drain().await;
+    assert_eq!(stack.state(file).await.outcome(), ("completed", None));
 }
 
 #[tokio::test]
