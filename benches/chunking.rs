@@ -10,7 +10,7 @@ use std::{
 };
 
 use orion_ingest::{
-    chunk::{self, Settings, Splitter},
+    chunk::{self, Settings, Splitter, Tokenizer},
     document::{Block, BlockKind, Document, Page},
 };
 
@@ -18,6 +18,8 @@ const SETTINGS: Settings = Settings {
     splitter: Splitter::Prose,
     max_tokens: 512,
     overlap_tokens: 64,
+    tokenizer: Tokenizer::Cl100kBase,
+    prefix: true,
 };
 /// Each text is repeated up to this size.
 const BYTES: usize = 4_000_000;
