@@ -12,7 +12,7 @@ use super::{
     Settings, Splitter, prefix,
     token::{Tokenizer, Tokens},
     word_break,
-    written::{Break, Level, Written},
+    written::{Break, Level, Table, Written},
 };
 
 /// The most tokens that one character takes: a byte each.
@@ -50,6 +50,8 @@ pub(super) struct Cutter<'a> {
     close_share: u32,
     /// The headings of the highest level that occurs: no piece goes beyond one.
     walls: Vec<usize>,
+    /// The tokens of each table's header, if it is to be repeated.
+    header_costs: Vec<Option<u32>>,
 }
 
 impl<'a> Cutter<'a> {
@@ -74,6 +76,11 @@ impl<'a> Cutter<'a> {
                 MARKDOWN_SHARE
             },
             walls: written.highest_headings(),
+            header_costs: written
+                .tables
+                .iter()
+                .map(|table| header_cost(written, table, settings.tokenizer, max))
+                .collect(),
         }
     }
 
@@ -103,7 +110,7 @@ impl<'a> Cutter<'a> {
                 break;
             };
             let span = start..start + self.text[start..end].trim_end().len();
-            let tokens = self.count_below(header.as_ref(), &span);
+            let tokens = self.count_below(header.as_ref(), cost, &span);
             if tokens <= self.max {
                 return Some(Piece {
                     span,
@@ -118,12 +125,13 @@ impl<'a> Cutter<'a> {
         (start < fresh).then(|| self.piece(fresh, fresh)).flatten()
     }
 
-    fn count_below(&self, header: Option<&Range<usize>>, span: &Range<usize>) -> u32 {
+    /// The tokens of this part of the text below a header and a line end, which take so many.
+    fn count_below(&self, header: Option<&Range<usize>>, cost: u32, span: &Range<usize>) -> u32 {
         let tokens = self.tokens.count(span);
         let Some(header) = header else { return tokens };
-        let header = &self.text[header.clone()];
-        let text = format!("{header}\n{}", &self.text[span.clone()]);
-        self.tokenizer.count_with(&text, header.len() + 1, tokens)
+        let header = format!("{}\n", &self.text[header.clone()]);
+        let part = &self.text[span.clone()];
+        self.tokenizer.count_joined((&header, cost), (part, tokens))
     }
 
     /// The longest piece of whole user-perceived characters, or of one character's part where even that is too long.
@@ -325,24 +333,11 @@ impl<'a> Cutter<'a> {
     fn header(&self, start: usize) -> (Option<Range<usize>>, u32) {
         let tables = &self.written.tables;
         let next = tables.partition_point(|table| table.end <= start);
-        let Some(table) = tables
-            .get(next)
-            .filter(|table| !table.header.is_empty() && table.header.end < start)
-        else {
-            return (None, 0);
-        };
-        if self.tokens.before(table.header.end) - self.tokens.before(table.header.start)
-            > self.max / 4
-        {
-            return (None, 0);
+        let table = tables.get(next).filter(|table| table.header.end < start);
+        match (table, self.header_costs.get(next).copied().flatten()) {
+            (Some(table), Some(cost)) => (Some(table.header.clone()), cost),
+            _ => (None, 0),
         }
-        let cost = self
-            .tokenizer
-            .count(&format!("{}\n", &self.text[table.header.clone()]));
-        if cost > self.max / 3 || self.max - cost < CHARACTER_TOKENS {
-            return (None, 0);
-        }
-        (Some(table.header.clone()), cost)
     }
 
     fn skip_space(&self, at: usize) -> usize {
@@ -353,4 +348,12 @@ impl<'a> Cutter<'a> {
     fn ceil(&self, at: usize) -> usize {
         self.text.ceil_char_boundary(at)
     }
+}
+
+/// The tokens of a table's header with its line end; none if it has no header, or one that takes much of the room.
+fn header_cost(written: &Written, table: &Table, tokenizer: Tokenizer, max: u32) -> Option<u32> {
+    let header = &written.text[table.header.clone()];
+    let cost = tokenizer.count(&format!("{header}\n"));
+    let fits = cost <= max / 4 && max - cost >= CHARACTER_TOKENS;
+    (!header.is_empty() && fits).then_some(cost)
 }

@@ -17,8 +17,14 @@ pub(super) struct Prefixes {
     tokenizer: Tokenizer,
     most_tokens: u32,
     title: Option<String>,
-    /// The last heading asked for: neighbours share it.
-    last: (Option<String>, String),
+    /// The last heading asked for, which neighbours share, and its prefix.
+    last: (Option<String>, Prefix),
+}
+
+#[derive(Default)]
+struct Prefix {
+    text: String,
+    tokens: u32,
 }
 
 impl Prefixes {
@@ -28,7 +34,7 @@ impl Prefixes {
             tokenizer: settings.tokenizer,
             most_tokens: if settings.prefix { most_tokens } else { 0 },
             title: written.title().map(str::to_owned),
-            last: (None, String::new()),
+            last: (None, Prefix::default()),
         };
         prefixes.last.1 = prefixes.write(None);
         prefixes
@@ -43,42 +49,42 @@ impl Prefixes {
     ) -> Embedded {
         let tokenizer = self.tokenizer;
         let prefix = self.under(heading);
-        if prefix.is_empty() {
+        if prefix.text.is_empty() {
             return Embedded {
                 text: Arc::clone(text),
                 prefix_bytes: 0,
                 tokens,
             };
         }
-        let text: Arc<str> = format!("{prefix}{text}").into();
         Embedded {
-            tokens: tokenizer.count_with(&text, prefix.len(), tokens),
-            prefix_bytes: prefix.len(),
-            text,
+            text: [&prefix.text, &**text].concat().into(),
+            prefix_bytes: prefix.text.len(),
+            tokens: tokenizer.count_joined((&prefix.text, prefix.tokens), (text, tokens)),
         }
     }
 
     /// The prefix under this path of headings; empty if there is nothing to say.
-    fn under(&mut self, heading: Option<&str>) -> &str {
+    fn under(&mut self, heading: Option<&str>) -> &Prefix {
         if self.last.0.as_deref() != heading {
             self.last = (heading.map(str::to_owned), self.write(heading));
         }
         &self.last.1
     }
 
-    fn write(&self, heading: Option<&str>) -> String {
+    fn write(&self, heading: Option<&str>) -> Prefix {
         let path: Vec<&str> = heading.map_or(Vec::new(), |path| path.split(" > ").collect());
         let title = self.title.as_deref();
         let title = title.filter(|title| heading.is_none_or(|path| !begins_with(path, title)));
         let mut parts: Vec<String> = title.into_iter().chain(path).map(str::to_owned).collect();
         while !parts.is_empty() {
-            let prefix = format!("{}\n\n", parts.join(" > "));
-            if self.tokenizer.count(&prefix) <= self.most_tokens {
-                return prefix;
+            let text = format!("{}\n\n", parts.join(" > "));
+            let tokens = self.tokenizer.count(&text);
+            if tokens <= self.most_tokens {
+                return Prefix { text, tokens };
             }
             shorten(&mut parts);
         }
-        String::new()
+        Prefix::default()
     }
 }
 
@@ -107,18 +113,24 @@ mod tests {
             tokenizer: Tokenizer::Cl100kBase,
             most_tokens,
             title: title.map(str::to_owned),
-            last: (Some("none of these".to_owned()), String::new()),
+            last: (Some("none of these".to_owned()), Prefix::default()),
         }
     }
 
     #[test]
     fn a_prefix_is_the_title_and_the_path_without_saying_the_title_twice() {
         let mut guide = prefixes(Some("Guide"), 64);
-        assert_eq!(guide.under(Some("Guide > Install")), "Guide > Install\n\n");
-        assert_eq!(guide.under(Some("Guide")), "Guide\n\n");
-        assert_eq!(guide.under(Some("Guidelines")), "Guide > Guidelines\n\n");
-        assert_eq!(guide.under(None), "Guide\n\n");
-        assert_eq!(prefixes(None, 64).under(None), "");
+        assert_eq!(
+            guide.under(Some("Guide > Install")).text,
+            "Guide > Install\n\n"
+        );
+        assert_eq!(guide.under(Some("Guide")).text, "Guide\n\n");
+        assert_eq!(
+            guide.under(Some("Guidelines")).text,
+            "Guide > Guidelines\n\n"
+        );
+        assert_eq!(guide.under(None).text, "Guide\n\n");
+        assert_eq!(prefixes(None, 64).under(None).text, "");
     }
 
     #[test]
@@ -126,8 +138,11 @@ mod tests {
         let title = "The complete handbook of the weather station on the hill above the village";
         let path = "Care > Rain gauge";
         let shorter = "The complete handbook of the weather… > Care > Rain gauge\n\n";
-        assert_eq!(prefixes(Some(title), 16).under(Some(path)), shorter);
-        assert_eq!(prefixes(Some(title), 4).under(Some(path)), "Rain gauge\n\n");
-        assert_eq!(prefixes(Some(title), 1).under(Some(path)), "");
+        assert_eq!(prefixes(Some(title), 16).under(Some(path)).text, shorter);
+        assert_eq!(
+            prefixes(Some(title), 4).under(Some(path)).text,
+            "Rain gauge\n\n"
+        );
+        assert_eq!(prefixes(Some(title), 1).under(Some(path)).text, "");
     }
 }

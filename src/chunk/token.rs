@@ -49,19 +49,13 @@ impl Tokenizer {
         self.words(text).map(|word| self.count_word(word)).sum()
     }
 
-    /// Counts a text that begins with a few bytes (a table's header, a prefix) which end in a line end, and go before
-    /// others of so many tokens.
-    pub(super) fn count_with(self, text: &str, before: usize, tokens: u32) -> u32 {
-        let mut cuts = self.words(text).scan(0, |at, word| {
-            *at += word.len();
-            Some(*at)
-        });
-        // A sign and the line ends after it take a slash along.
-        if cuts.find(|cut| *cut >= before) == Some(before) {
-            self.count(&text[..before]) + tokens
-        } else {
-            self.count(text)
+    /// The tokens of two texts together, of which the first (a table's header, a prefix) ends in a line end and the
+    /// second begins with no space: words go on beyond line ends with spaces, and after signs with a slash.
+    pub(super) fn count_joined(self, first: (&str, u32), second: (&str, u32)) -> u32 {
+        if second.0.starts_with('/') {
+            return self.count(&[first.0, second.0].concat());
         }
+        first.1 + second.1
     }
 
     fn words(self, text: &str) -> impl Iterator<Item = &str> {
@@ -141,7 +135,7 @@ pub(super) struct Tokens<'a> {
 impl<'a> Tokens<'a> {
     /// Counts the text once.
     pub(super) fn of(text: &'a str, tokenizer: Tokenizer) -> Self {
-        let mut counter = Counter::new(tokenizer);
+        let mut counter = Counter::new(tokenizer, text);
         let mut marks = Vec::with_capacity(text.len() / 4 + 1);
         marks.push(Mark {
             at: 0,
@@ -317,14 +311,16 @@ struct Counter {
 }
 
 impl Counter {
-    const SLOTS: usize = 1 << 14;
+    /// A table of a megabyte at most, which the CPU keeps near; a short text does not wait for one.
+    const SLOTS: std::ops::RangeInclusive<usize> = 1 << 10..=1 << 16;
     /// Where the tokens are: four bits, for at most one a byte.
     const SHIFT: u32 = 124;
 
-    fn new(tokenizer: Tokenizer) -> Self {
+    fn new(tokenizer: Tokenizer, text: &str) -> Self {
+        let slots = (text.len() / 8).next_power_of_two();
         Self {
             tokenizer,
-            seen: vec![0; Self::SLOTS],
+            seen: vec![0; slots.clamp(*Self::SLOTS.start(), *Self::SLOTS.end())],
         }
     }
 
@@ -332,7 +328,8 @@ impl Counter {
         let Some(key) = key(word) else {
             return self.tokenizer.count_word(word);
         };
-        let slot = &mut self.seen[slot(key)];
+        let slots = self.seen.len();
+        let slot = &mut self.seen[hash(key) & (slots - 1)];
         if *slot << 4 != key << 4 {
             *slot = key | u128::from(self.tokenizer.count_word(word)) << Self::SHIFT;
         }
@@ -354,9 +351,9 @@ fn key(word: &str) -> Option<u128> {
 
 /// Words that share a slot only push each other out.
 #[inline]
-fn slot(key: u128) -> usize {
+fn hash(key: u128) -> usize {
     let half = |bits: u128| u64::try_from(bits & u128::from(u64::MAX)).unwrap_or_default();
     let (low, high) = (half(key), half(key >> 64));
     let mixed = (low ^ high.rotate_left(29)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    usize::try_from(mixed >> 40).unwrap_or_default() % Counter::SLOTS
+    usize::try_from(mixed >> 40).unwrap_or_default()
 }
