@@ -9,6 +9,7 @@ use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    chunk::Tokenizer,
     config::{Config, PathPolicy},
     db::{self, Db, DbError},
     embedding::{self, Embedder, Pump},
@@ -49,6 +50,8 @@ pub struct App {
     pub grace: Duration,
     /// Whose objects are read.
     pub path_policy: PathPolicy,
+    /// Whose tokens are counted.
+    pub tokenizer: Tokenizer,
     stop_embedding: CancellationToken,
     types: RwLock<Arc<FileTypes>>,
 }
@@ -83,6 +86,7 @@ impl App {
             poll_every: config.worker.poll_every,
             grace: config.worker.grace,
             path_policy: config.worker.path_policy,
+            tokenizer: config.tokenizer,
             stop_embedding,
             types: RwLock::new(Arc::new(types)),
             db,

@@ -106,8 +106,29 @@ pub struct Chunk {
     pub tokens: u32,
     /// Byte range in `files.extracted_text`.
     pub span: std::ops::Range<usize>,
+    /// What is embedded.
+    pub embedded: Embedded,
     /// SHA-256 of the text that is embedded.
     pub sha256: [u8; 32],
+}
+
+/// The text of a chunk as it is embedded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Embedded {
+    /// A prefix, which may be empty, and the chunk's text.
+    pub text: Arc<str>,
+    /// Bytes of the prefix.
+    pub prefix_bytes: usize,
+    /// Tokens of all of it by the embedding model's tokenizer: what is billed.
+    pub tokens: u32,
+}
+
+impl Embedded {
+    /// What stands before the chunk's text.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.text[..self.prefix_bytes]
+    }
 }
 
 /// The model that makes vectors of a certain length.

@@ -49,7 +49,7 @@ pub async fn ingest(app: &App, lease: &Lease) -> Result<Ingested, IngestError> {
         .await?;
     let Chunked { text, chunks } = app
         .metrics
-        .time(Stage::Chunk, cut(&types, document))
+        .time(Stage::Chunk, cut(app, &types, document))
         .await?;
     let vectors = app
         .metrics
@@ -80,11 +80,11 @@ async fn extract(
 }
 
 /// Cuts the text off the async threads.
-async fn cut(types: &FileTypes, document: Document) -> Result<Chunked, IngestError> {
+async fn cut(app: &App, types: &FileTypes, document: Document) -> Result<Chunked, IngestError> {
     let file_type = types
         .by_mime(&document.mime_type)
         .ok_or(IngestError::Chunk)?;
-    let settings = chunk::Settings::of(file_type);
+    let settings = chunk::Settings::of(file_type, app.tokenizer);
     tokio::task::spawn_blocking(move || chunk::chunk(&document, &settings))
         .await
         .map_err(|_| IngestError::Chunk)
@@ -98,8 +98,8 @@ async fn embed(
     coming: Expecting,
 ) -> Result<Vec<Vec<f32>>, EmbeddingError> {
     let piece = |chunk: &Chunk| Piece {
-        text: chunk.text.clone(),
-        tokens: chunk.tokens,
+        text: chunk.embedded.text.clone(),
+        tokens: chunk.embedded.tokens,
         sha256: chunk.sha256,
     };
     let job = Job {

@@ -6,16 +6,20 @@
 
 use std::ops::Range;
 
-use unicode_segmentation::UnicodeSegmentation as _;
+use unicode_segmentation::{GraphemeCursor, UnicodeSegmentation as _};
 
 use super::{
-    Settings, Splitter,
-    token::{Tokens, count_tokens},
-    written::{Break, Level, Written},
+    Settings, Splitter, prefix,
+    token::{Tokenizer, Tokens},
+    word_break,
+    written::{Break, Level, Table, Written},
 };
 
 /// The most tokens that one character takes: a byte each.
 const CHARACTER_TOKENS: u32 = 4;
+
+/// The most tokens of a text that OpenAI's models embed.
+const MODEL_TOKENS: u32 = 8_192;
 
 /// Sections end a piece that is this full (one over it): many small ones share it, or a list of short questions would
 /// cost a vector each.
@@ -39,19 +43,31 @@ pub(super) struct Cutter<'a> {
     written: &'a Written,
     text: &'a str,
     tokens: Tokens<'a>,
+    tokenizer: Tokenizer,
     max: u32,
     overlap: u32,
     /// A section ends its chunk once the chunk is this full (one over it).
     close_share: u32,
+    /// The headings of the highest level that occurs: no piece goes beyond one.
+    walls: Vec<usize>,
+    /// The tokens of each table's header, if it is to be repeated.
+    header_costs: Vec<Option<u32>>,
 }
 
 impl<'a> Cutter<'a> {
     pub(super) fn new(written: &'a Written, settings: &Settings) -> Self {
-        let max = settings.max_tokens.max(CHARACTER_TOKENS);
+        let prefix = if settings.prefix {
+            prefix::MOST_TOKENS
+        } else {
+            0
+        };
+        let max = settings.max_tokens.min(MODEL_TOKENS - prefix);
+        let max = max.max(CHARACTER_TOKENS);
         Self {
             written,
             text: &written.text,
-            tokens: Tokens::of(&written.text),
+            tokens: Tokens::of(&written.text, settings.tokenizer),
+            tokenizer: settings.tokenizer,
             max,
             overlap: settings.overlap_tokens.min(max / 2),
             close_share: if settings.splitter == Splitter::Prose {
@@ -59,6 +75,12 @@ impl<'a> Cutter<'a> {
             } else {
                 MARKDOWN_SHARE
             },
+            walls: written.highest_headings(),
+            header_costs: written
+                .tables
+                .iter()
+                .map(|table| header_cost(written, table, settings.tokenizer, max))
+                .collect(),
         }
     }
 
@@ -82,16 +104,14 @@ impl<'a> Cutter<'a> {
     /// The piece from `start` that takes something of the fresh text, if any such piece fits.
     fn piece(&self, start: usize, fresh: usize) -> Option<Piece> {
         let (header, cost) = self.header(start);
-        let most = self.max - cost;
-        let mut room = most;
+        let mut room = self.max - cost;
         for round in 0_u32.. {
             let Some(end) = self.end(start, fresh, room) else {
                 break;
             };
             let span = start..start + self.text[start..end].trim_end().len();
-            let tokens = self.tokens.count(&span);
-            if tokens <= most {
-                let tokens = tokens + cost;
+            let tokens = self.count_below(header.as_ref(), cost, &span);
+            if tokens <= self.max {
                 return Some(Piece {
                     span,
                     header,
@@ -100,9 +120,18 @@ impl<'a> Cutter<'a> {
             }
             // The excess is a token or two; a text that defies all estimates takes few rounds all the same.
             let haste = if round < 3 { 0 } else { room / 8 };
-            room = room.saturating_sub((tokens - most).max(haste));
+            room = room.saturating_sub((tokens - self.max).max(haste));
         }
         (start < fresh).then(|| self.piece(fresh, fresh)).flatten()
+    }
+
+    /// The tokens of this part of the text below a header and a line end, which take so many.
+    fn count_below(&self, header: Option<&Range<usize>>, cost: u32, span: &Range<usize>) -> u32 {
+        let tokens = self.tokens.count(span);
+        let Some(header) = header else { return tokens };
+        let header = format!("{}\n", &self.text[header.clone()]);
+        let part = &self.text[span.clone()];
+        self.tokenizer.count_joined((&header, cost), (part, tokens))
     }
 
     /// The longest piece of whole user-perceived characters, or of one character's part where even that is too long.
@@ -131,27 +160,29 @@ impl<'a> Cutter<'a> {
     /// Where a piece should end that has room for about so many tokens.
     fn end(&self, start: usize, fresh: usize, room: u32) -> Option<usize> {
         let base = self.tokens.before(start);
-        let furthest = self.tokens.reach(base + room);
+        let wall = self.wall_after(fresh);
+        let furthest = self.tokens.reach(base + room).min(wall);
         if furthest <= fresh || room == 0 {
             return None;
         }
         if let Some(heading) = self.closing_heading(start, fresh, furthest, room) {
-            let rest_is_small = furthest >= self.text.len()
-                && self.tokens.before(self.text.len()) - self.tokens.before(heading)
-                    < room / LEAVING_SHARE;
-            return Some(if rest_is_small {
-                self.text.len()
-            } else {
-                heading
-            });
+            let rest_is_small = furthest == wall
+                && self.tokens.before(wall) - self.tokens.before(heading) < room / LEAVING_SHARE;
+            return Some(if rest_is_small { wall } else { heading });
         }
-        if furthest >= self.text.len() {
-            return Some(self.text.len());
+        if furthest == wall {
+            return Some(wall);
         }
         let least = (base + room / 2).max(self.tokens.before(fresh) + room / 8);
         let earliest = self.tokens.from(least).clamp(fresh + 1, furthest);
         let latest = self.leaving_a_rest(furthest, room / 8).max(earliest);
         Some(self.best(start, earliest, latest))
+    }
+
+    /// The next heading of the highest level, or the end.
+    fn wall_after(&self, at: usize) -> usize {
+        let next = self.walls.partition_point(|wall| *wall <= at);
+        self.walls.get(next).copied().unwrap_or(self.text.len())
     }
 
     /// The first heading that finds the piece full enough to end before it; where it leaves the chapter in which the
@@ -217,10 +248,11 @@ impl<'a> Cutter<'a> {
         if self.text[latest..].starts_with(char::is_whitespace) {
             return latest;
         }
-        if let Some(space) = last_space(&self.text.as_bytes()[earliest..latest]) {
-            return earliest + space;
+        if let Some(space) = self.text[self.ceil(earliest)..latest].rfind(char::is_whitespace) {
+            return self.ceil(earliest) + space;
         }
-        self.grapheme(start, earliest, latest)
+        word_break::last(self.text, earliest..latest)
+            .unwrap_or_else(|| self.grapheme(start, earliest, latest))
     }
 
     fn breaks(&self, from: usize, to: usize) -> &[Break] {
@@ -230,16 +262,20 @@ impl<'a> Cutter<'a> {
         &breaks[first..after.max(first)]
     }
 
-    /// The last end of a user-perceived character in the range; `latest`, an end of a character, where there is none.
+    /// The last end of a user-perceived character in the range, a mark if one of the last few marks is one; `latest`, an
+    /// end of a character, where there is none.
     fn grapheme(&self, start: usize, earliest: usize, latest: usize) -> usize {
+        const FEW: usize = 4;
         let window = &self.text[start..self.tokens.next_mark(latest)];
-        window
-            .grapheme_indices(true)
-            .map(|(at, _)| start + at)
-            .take_while(|at| *at <= latest)
-            .last()
-            .filter(|at| *at >= earliest)
-            .unwrap_or(latest)
+        let cursor = |at: usize| GraphemeCursor::new(at - start, window.len(), true);
+        let ends_one = |at: &usize| cursor(*at).is_boundary(window, 0) == Ok(true);
+        let marks = std::iter::successors(Some(latest), |at| Some(self.tokens.previous_mark(*at)));
+        let mut near = marks.take(FEW).take_while(|at| *at >= earliest);
+        near.find(ends_one).unwrap_or_else(|| {
+            let before = cursor(latest).prev_boundary(window, 0);
+            let before = before.ok().flatten().map(|at| start + at);
+            before.filter(|at| *at >= earliest).unwrap_or(latest)
+        })
     }
 
     /// Where the piece after this one starts: at whole sentences that it repeats, or words where no sentence is short enough.
@@ -278,8 +314,9 @@ impl<'a> Cutter<'a> {
             .find(|b| b.level >= Level::Sentence)
             .map(|b| b.at);
         let start = sentence.or_else(|| {
-            let bytes = self.text.as_bytes().get(from..end)?;
-            first_space(bytes).map(|space| from + space)
+            let from = self.ceil(from);
+            let space = self.text.get(from..end)?.find(char::is_whitespace)?;
+            Some(from + space)
         });
         self.skip_space(start.unwrap_or(end))
     }
@@ -296,33 +333,27 @@ impl<'a> Cutter<'a> {
     fn header(&self, start: usize) -> (Option<Range<usize>>, u32) {
         let tables = &self.written.tables;
         let next = tables.partition_point(|table| table.end <= start);
-        let Some(table) = tables
-            .get(next)
-            .filter(|table| !table.header.is_empty() && table.header.end < start)
-        else {
-            return (None, 0);
-        };
-        if self.tokens.before(table.header.end) - self.tokens.before(table.header.start)
-            > self.max / 4
-        {
-            return (None, 0);
+        let table = tables.get(next).filter(|table| table.header.end < start);
+        match (table, self.header_costs.get(next).copied().flatten()) {
+            (Some(table), Some(cost)) => (Some(table.header.clone()), cost),
+            _ => (None, 0),
         }
-        let cost = count_tokens(&format!("{}\n", &self.text[table.header.clone()]));
-        if cost > self.max / 3 || self.max - cost < CHARACTER_TOKENS {
-            return (None, 0);
-        }
-        (Some(table.header.clone()), cost)
     }
 
     fn skip_space(&self, at: usize) -> usize {
         self.text.len() - self.text[at..].trim_start().len()
     }
+
+    /// The first place at or after this one that lies between two characters.
+    fn ceil(&self, at: usize) -> usize {
+        self.text.ceil_char_boundary(at)
+    }
 }
 
-fn first_space(bytes: &[u8]) -> Option<usize> {
-    bytes.iter().position(u8::is_ascii_whitespace)
-}
-
-fn last_space(bytes: &[u8]) -> Option<usize> {
-    bytes.iter().rposition(u8::is_ascii_whitespace)
+/// The tokens of a table's header with its line end; none if it has no header, or one that takes much of the room.
+fn header_cost(written: &Written, table: &Table, tokenizer: Tokenizer, max: u32) -> Option<u32> {
+    let header = &written.text[table.header.clone()];
+    let cost = tokenizer.count(&format!("{header}\n"));
+    let fits = cost <= max / 4 && max - cost >= CHARACTER_TOKENS;
+    (!header.is_empty() && fits).then_some(cost)
 }

@@ -5,8 +5,13 @@
 //! well filled: heading, paragraph, row or item, sentence, clause, word, and a character only where there is no word.
 
 mod cut;
+mod prefix;
 mod sentence;
 mod token;
+mod vocabulary;
+mod window;
+mod word;
+mod word_break;
 mod written;
 
 use std::sync::Arc;
@@ -16,6 +21,7 @@ use sha2::{Digest as _, Sha256};
 
 use self::{
     cut::{Cutter, Piece},
+    prefix::Prefixes,
     written::Written,
 };
 use crate::{
@@ -23,7 +29,7 @@ use crate::{
     file_type::FileType,
 };
 
-pub use self::token::count_tokens;
+pub use self::token::Tokenizer;
 
 /// How a type of file is cut; `file_type_configs.splitter`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,16 +68,27 @@ pub struct Settings {
     pub max_tokens: u32,
     /// Most tokens that a chunk repeats of the one before it; more than half of `max_tokens` counts as half.
     pub overlap_tokens: u32,
+    /// Whose tokens these are.
+    pub tokenizer: Tokenizer,
+    /// Whether title and headings are embedded before the text.
+    pub prefix: bool,
 }
+
+/// Whether a type's chunks are embedded with a prefix unless its `options` say `"embedding_prefix": false`.
+pub const PREFIX: bool = true;
 
 impl Settings {
     /// Those of a type of file; a splitter that this version does not know cuts as prose.
     #[must_use]
-    pub fn of(file_type: &FileType) -> Self {
+    pub fn of(file_type: &FileType, tokenizer: Tokenizer) -> Self {
         Self {
             splitter: Splitter::parse(&file_type.splitter).unwrap_or(Splitter::Prose),
             max_tokens: file_type.chunk_size.unsigned_abs(),
             overlap_tokens: file_type.chunk_overlap.unsigned_abs(),
+            tokenizer,
+            prefix: file_type.options["embedding_prefix"]
+                .as_bool()
+                .unwrap_or(PREFIX),
         }
     }
 }
@@ -94,9 +111,10 @@ pub struct Chunked {
 pub fn chunk(document: &Document, settings: &Settings) -> Chunked {
     let written = Written::from(document, settings.splitter);
     let pieces = Cutter::new(&written, settings).pieces();
+    let mut prefixes = Prefixes::of(&written, settings);
     let chunks = (0..)
         .zip(pieces)
-        .map(|(index, piece)| finish(&written, index, piece))
+        .map(|(index, piece)| finish(&written, &mut prefixes, index, piece))
         .collect();
     Chunked {
         text: written.text,
@@ -110,22 +128,31 @@ pub fn text(document: &Document, settings: &Settings) -> String {
     Written::from(document, settings.splitter).text
 }
 
-fn finish(written: &Written, index: u32, piece: Piece) -> Chunk {
+fn finish(written: &Written, prefixes: &mut Prefixes, index: u32, piece: Piece) -> Chunk {
     let slice = &written.text[piece.span.clone()];
     let text: Arc<str> = match piece.header {
         Some(header) => format!("{}\n{slice}", &written.text[header]).into(),
         None => slice.into(),
     };
+    let heading = written.heading_of(&piece.span);
+    let embedded = prefixes.put_before(heading.as_deref(), &text, piece.tokens);
     Chunk {
         index,
         page: written.page_at(piece.span.start),
         last_page: written.page_at(piece.span.end - 1),
-        heading: written.heading_of(&piece.span),
+        heading,
         tokens: piece.tokens,
         span: piece.span,
-        sha256: Sha256::digest(text.as_bytes()).into(),
+        sha256: Sha256::digest(embedded.text.as_bytes()).into(),
+        embedded,
         text,
     }
+}
+
+/// Lengths and counts of a text below 4 GiB.
+#[inline]
+fn small(number: usize) -> u32 {
+    u32::try_from(number).expect("texts are shorter than 4 GiB")
 }
 
 #[cfg(test)]

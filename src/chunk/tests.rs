@@ -41,6 +41,8 @@ fn settings(max_tokens: u32, overlap_tokens: u32) -> Settings {
         splitter: Splitter::Markdown,
         max_tokens,
         overlap_tokens,
+        tokenizer: Tokenizer::default(),
+        prefix: PREFIX,
     }
 }
 
@@ -48,14 +50,22 @@ fn texts(chunked: &Chunked) -> Vec<&str> {
     chunked.chunks.iter().map(|chunk| &*chunk.text).collect()
 }
 
-fn oracle(text: &str) -> u32 {
-    let tokens = tiktoken_rs::cl100k_base_singleton().encode_ordinary(text);
-    u32::try_from(tokens.len()).unwrap()
+fn oracle(tokenizer: Tokenizer, text: &str) -> u32 {
+    small(match tokenizer {
+        Tokenizer::Cl100kBase => tiktoken_rs::cl100k_base_singleton()
+            .encode_ordinary(text)
+            .len(),
+        Tokenizer::O200kBase => tiktoken_rs::o200k_base_singleton()
+            .encode_ordinary(text)
+            .len(),
+        Tokenizer::Characters => text.chars().count(),
+    })
 }
 
 /// What holds for every chunking.
 fn check(chunked: &Chunked, settings: &Settings) {
     let text = &chunked.text;
+    let count = |text: &str| oracle(settings.tokenizer, text);
     let (mut start, mut end) = (0, 0);
     for (index, chunk) in (0..).zip(&chunked.chunks) {
         assert_eq!(chunk.index, index);
@@ -64,7 +74,7 @@ fn check(chunked: &Chunked, settings: &Settings) {
             chunk.text.ends_with(&text[chunk.span.clone()]),
             "a chunk that is not the text"
         );
-        assert_eq!(chunk.tokens, oracle(&chunk.text), "{:?}", chunk.text);
+        assert_eq!(chunk.tokens, count(&chunk.text), "{:?}", chunk.text);
         assert!(
             chunk.tokens <= settings.max_tokens.max(4),
             "{:?}",
@@ -80,12 +90,11 @@ fn check(chunked: &Chunked, settings: &Settings) {
         } else {
             let again = &text[chunk.span.start..end];
             assert!(
-                oracle(again) <= settings.overlap_tokens + 2,
+                count(again) <= settings.overlap_tokens + 2,
                 "repeats {again:?}"
             );
         }
-        let sha256: [u8; 32] = Sha256::digest(chunk.text.as_bytes()).into();
-        assert_eq!(chunk.sha256, sha256);
+        check_embedded(chunk, settings);
         (start, end) = (chunk.span.start, chunk.span.end);
     }
     assert!(
@@ -95,9 +104,28 @@ fn check(chunked: &Chunked, settings: &Settings) {
     );
 }
 
+fn check_embedded(chunk: &Chunk, settings: &Settings) {
+    let embedded = &chunk.embedded;
+    assert_eq!(
+        *embedded.text,
+        format!("{}{}", embedded.prefix(), chunk.text)
+    );
+    assert_eq!(embedded.tokens, oracle(settings.tokenizer, &embedded.text));
+    let sha256: [u8; 32] = Sha256::digest(embedded.text.as_bytes()).into();
+    assert_eq!(chunk.sha256, sha256);
+    let most = (settings.max_tokens / 4).min(64);
+    assert!(oracle(settings.tokenizer, embedded.prefix()) <= most);
+    assert!(settings.prefix || embedded.prefix().is_empty());
+}
+
 fn checked(document: &Document, settings: &Settings) -> Chunked {
     let chunked = chunk(document, settings);
     check(&chunked, settings);
+    let walls = Written::from(document, settings.splitter).highest_headings();
+    for chunk in &chunked.chunks {
+        let inside = |wall: &usize| chunk.span.start < *wall && *wall < chunk.span.end;
+        assert!(!walls.iter().any(inside), "two chapters: {:?}", chunk.text);
+    }
     chunked
 }
 
@@ -215,6 +243,8 @@ fn any_settings() -> impl Strategy<Value = Settings> {
         splitter,
         max_tokens,
         overlap_tokens,
+        tokenizer: Tokenizer::default(),
+        prefix: PREFIX,
     })
 }
 
@@ -223,14 +253,15 @@ proptest! {
 
     #[test]
     fn nothing_is_lost_or_out_of_order_or_miscounted(document in any_document(), settings in any_settings()) {
-        let chunked = chunk(&document, &settings);
-        check(&chunked, &settings);
+        let chunked = checked(&document, &settings);
         prop_assert_eq!(&chunk(&document, &settings), &chunked, "the same document is cut the same");
     }
 
     #[test]
     fn tokens_are_counted_as_the_model_does(text in any_text()) {
-        prop_assert_eq!(count_tokens(&text), oracle(&text));
+        for tokenizer in [Tokenizer::Cl100kBase, Tokenizer::O200kBase, Tokenizer::Characters] {
+            prop_assert_eq!(tokenizer.count(&text), oracle(tokenizer, &text));
+        }
     }
 
     #[test]
@@ -265,21 +296,30 @@ fn hostile_texts_of_half_a_megabyte_are_cut_in_one_pass() {
         "!?",
         "ab ",
         "🇯",
+        "👩\u{200d}",
         "e\u{301}",
         "\u{301}",
         "0",
         "`\n",
         "| ",
         "a\t",
+        "ก",
+        "aB1漢ж",
         "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa ",
     ];
     for unit in units {
         let text = unit.repeat((1 << 19) / unit.len());
         for kind in [PARAGRAPH, BlockKind::Code, heading(1)] {
             let document = document(&[(PARAGRAPH, "before"), (kind, &text), (PARAGRAPH, "after")]);
+            token::STEPS.set(0);
             let chunked = chunk(&document, &settings(512, 64));
             let last = chunked.chunks.last().unwrap();
             assert!(last.text.ends_with("after"), "{unit:?} as {kind:?}");
+            let steps = token::STEPS.get();
+            assert!(
+                steps < 10 * text.len(),
+                "{unit:?} as {kind:?}: {steps} bytes looked at"
+            );
         }
     }
 }
@@ -293,9 +333,10 @@ fn many_small_blocks_do_not_become_as_many_chunks() {
         BlockKind::ListItem,
         BlockKind::Code,
     ] {
-        let blocks: Vec<_> = (0..50_000).map(|_| (kind, "two words")).collect();
+        let mut blocks = vec![(heading(1), "title")];
+        blocks.extend((0..50_000).map(|_| (kind, "two words")));
         let chunked = chunk(&document(&blocks), &settings(512, 64));
-        let tokens = count_tokens(&chunked.text);
+        let tokens = Tokenizer::default().count(&chunked.text);
         assert!(chunked.chunks.len() < tokens as usize / 50, "{kind:?}");
     }
 }
@@ -411,6 +452,9 @@ fn a_long_table_repeats_its_header() {
     blocks.extend(rows.iter().map(|row| (ROW, row.as_str())));
     let chunked = checked(&document(&blocks), &settings(128, 32));
     assert!(chunked.chunks.len() > 10);
+    for pair in chunked.chunks.windows(2) {
+        assert!(pair[0].span.end < pair[1].span.start, "no row is repeated");
+    }
     for chunk in &chunked.chunks[1..] {
         assert!(
             chunk.text.starts_with("id | name | count\n"),
@@ -512,6 +556,131 @@ fn program_text_is_cut_between_functions() {
     for text in texts(&chunked) {
         assert!(text.starts_with("fn add") && text.ends_with('}'), "{text}");
     }
+}
+
+#[test]
+fn a_chunk_never_spans_two_chapters_however_small_they_are() {
+    let questions: Vec<String> = (0..30)
+        .map(|n| format!("May I ask question {n}?"))
+        .collect();
+    for level in [1, 3] {
+        let mut blocks = vec![(PARAGRAPH, "Before all.")];
+        for question in &questions {
+            blocks.push((heading(level), question.as_str()));
+            blocks.push((heading(level + 1), "Answer"));
+            blocks.push((PARAGRAPH, "You may."));
+        }
+        let chunked = checked(&document(&blocks), &settings(512, 64));
+        assert_eq!(chunked.chunks.len(), 31);
+        let second = &chunked.chunks[1];
+        assert_eq!(
+            second.heading.as_deref(),
+            Some("May I ask question 0? > Answer")
+        );
+        assert!(second.text.ends_with("You may."), "{}", second.text);
+    }
+}
+
+#[test]
+fn what_is_embedded_begins_with_the_title_and_the_path() {
+    let long = "A sentence of some length that says nothing in particular. ".repeat(12);
+    let document = document(&[
+        (heading(1), "Station handbook"),
+        (PARAGRAPH, &long),
+        (heading(2), "Rain gauge"),
+        (heading(3), "Care"),
+        (PARAGRAPH, &long),
+    ]);
+    let chunked = checked(&document, &settings(200, 0));
+    let prefixes: Vec<_> = chunked
+        .chunks
+        .iter()
+        .map(|chunk| chunk.embedded.prefix())
+        .collect();
+    let path = "Station handbook > Rain gauge > Care\n\n";
+    assert_eq!(prefixes, ["Station handbook\n\n", path]);
+    assert!(chunked.chunks[1].text.starts_with("## Rain gauge"));
+    let without = Settings {
+        prefix: false,
+        ..settings(200, 0)
+    };
+    for chunk in checked(&document, &without).chunks {
+        assert_eq!(chunk.embedded.text, chunk.text);
+    }
+}
+
+#[test]
+fn only_a_title_is_put_before_chapters() {
+    let titled: Blocks<'_> = &[
+        (heading(1), "Station handbook"),
+        (heading(1), "Rain gauge"),
+        (PARAGRAPH, "It is full."),
+    ];
+    let chunked = checked(&document(titled), &settings(200, 0));
+    let prefix = chunked.chunks[1].embedded.prefix();
+    assert_eq!(prefix, "Station handbook > Rain gauge\n\n");
+    let untitled: Blocks<'_> = &[
+        (heading(1), "Rain gauge"),
+        (PARAGRAPH, "It is full."),
+        (heading(1), "Wind vane"),
+        (PARAGRAPH, "It turns."),
+    ];
+    let chunked = checked(&document(untitled), &settings(200, 0));
+    assert_eq!(chunked.chunks[1].embedded.prefix(), "Wind vane\n\n");
+}
+
+#[test]
+fn a_type_says_whether_its_chunks_have_a_prefix() {
+    let mut file_type = crate::file_type::FileTypes::seeded()
+        .by_mime("text/markdown")
+        .unwrap()
+        .clone();
+    for (options, prefix) in [
+        (serde_json::json!({}), PREFIX),
+        (serde_json::json!({ "embedding_prefix": true }), true),
+        (serde_json::json!({ "embedding_prefix": false }), false),
+        (serde_json::json!({ "embedding_prefix": "no" }), PREFIX),
+        (serde_json::Value::Null, PREFIX),
+    ] {
+        file_type.options = options;
+        assert_eq!(
+            Settings::of(&file_type, Tokenizer::default()).prefix,
+            prefix
+        );
+    }
+}
+
+#[test]
+fn thai_is_cut_between_words() {
+    let words = [
+        "สถานี",
+        "ตรวจ",
+        "อากาศ",
+        "อยู่",
+        "บน",
+        "เนิน",
+        "เขา",
+        "เหนือ",
+        "หมู่บ้าน",
+    ];
+    let text = words.concat().repeat(60);
+    let chunked = checked(&document(&[(PARAGRAPH, &text)]), &settings(100, 0));
+    assert!(chunked.chunks.len() > 10);
+    for text in texts(&chunked) {
+        assert!(words.iter().any(|word| text.ends_with(word)), "{text}");
+    }
+}
+
+#[test]
+fn a_slash_after_a_header_is_counted_as_the_model_does() {
+    let mut blocks = vec![(HEADER, "path | what?")];
+    blocks.extend(std::iter::repeat_n((ROW, "/a/b/c | d?"), 60));
+    let settings = Settings {
+        tokenizer: Tokenizer::O200kBase,
+        ..settings(40, 0)
+    };
+    let chunked = checked(&document(&blocks), &settings);
+    assert!(chunked.chunks[1].text.starts_with("path | what?\n/a"));
 }
 
 #[test]

@@ -105,6 +105,25 @@ impl Written {
         self.sections[heading].level
     }
 
+    /// The headings of the highest level that occurs in the text.
+    pub(super) fn highest_headings(&self) -> Vec<usize> {
+        let highest = self.sections.iter().map(|section| section.level).min();
+        let headings = self.headings.iter().zip(&self.sections);
+        let highest = headings.filter(|(_, section)| Some(section.level) == highest);
+        highest.map(|(at, _)| *at).collect()
+    }
+
+    /// The document's title: a heading that opens it, and that is alone at its level or has nothing under it.
+    pub(super) fn title(&self) -> Option<&str> {
+        let first = self.sections.first()?;
+        let opens = self.placed.first()?.is_heading;
+        let alone = self.sections[1..]
+            .iter()
+            .all(|other| other.level > first.level);
+        let bare = self.placed.get(1)?.is_heading && !alone;
+        (opens && (alone || bare)).then_some(first.title.as_str())
+    }
+
     /// The headings that all of this part of the text stands under; if there are none, those of the section that most
     /// of it belongs to. A heading itself counts only where nothing follows it.
     pub(super) fn heading_of(&self, part: &Range<usize>) -> Option<String> {

@@ -14,6 +14,7 @@ use serde::Serialize;
 use super::{Cli, Command, Exit, Place, ReportArgs, RetryArgs, RunArgs};
 use crate::{
     app,
+    chunk::Tokenizer,
     config::{self, Config, Problems, Source},
     db::{self, Db, DbError, Failed, Scope, migrate},
     document::{FileId, UserId},
@@ -188,8 +189,8 @@ async fn connected(
             limit,
             json,
         } => {
-            let (database, embedding) = config::load_search(source)?;
-            for found in search(&database, embedding, UserId(user), &[&query], limit).await? {
+            let settings = config::Search::load(source)?;
+            for found in search(settings, UserId(user), &[&query], limit).await? {
                 print(json, &found)?;
             }
             Ok(Exit::Done)
@@ -209,7 +210,7 @@ async fn connected(
             extract(&path, json, config::load_sandbox(source, program)?).await
         }
         Command::Chunk { path, json } => {
-            chunk(&path, json, config::load_sandbox(source, program)?).await
+            chunk(&path, json, config::load_chunk(source, program)?).await
         }
         #[cfg(feature = "embedded")]
         Command::Demo | Command::With { .. } => {
@@ -340,13 +341,13 @@ async fn extract(
 async fn chunk(
     path: &std::path::Path,
     json: bool,
-    settings: sandbox::Settings,
+    (settings, tokenizer): (sandbox::Settings, Tokenizer),
 ) -> anyhow::Result<Exit> {
     let document = match local::extract(path, settings).await? {
         Ok(document) => document,
         Err(error) => return refused(&error),
     };
-    for chunk in local::chunk(&document).chunks {
+    for chunk in local::chunk(&document, tokenizer).chunks {
         if json {
             out(&serde_json::to_string(&local::Line::new(&chunk))?)?;
         } else {

@@ -15,6 +15,7 @@ pub use setting::{SETTINGS, Setting, setting};
 pub use source::{DURATION, Problems, Reader, Source, parse_duration};
 
 use crate::{
+    chunk::Tokenizer,
     document::Model,
     embed::{batcher, limiter, openai, price::list_price_per_mtok},
     embedding,
@@ -138,6 +139,8 @@ pub struct Config {
     pub storage: objects::Settings,
     /// The embedding provider.
     pub embedding: embedding::Settings,
+    /// Whose tokens are counted.
+    pub tokenizer: Tokenizer,
     /// The child processes that extract.
     pub sandbox: sandbox::Settings,
     /// Claims, leases, shutdown.
@@ -156,6 +159,7 @@ impl Config {
             database: Database::read(&mut reader),
             storage: storage(&mut reader),
             embedding: embedding(&mut reader),
+            tokenizer: tokenizer(&mut reader),
             sandbox: sandbox(&mut reader, program),
             worker: worker(&mut reader),
         };
@@ -163,7 +167,7 @@ impl Config {
     }
 }
 
-/// Settings of `extract` and `chunk`, which work without database and network.
+/// Settings of `extract`, which works without database and network.
 ///
 /// # Errors
 ///
@@ -174,15 +178,46 @@ pub fn load_sandbox(source: &Source, program: PathBuf) -> Result<sandbox::Settin
     reader.finish(settings)
 }
 
-/// Settings of `search`, which needs neither storage nor a queue.
+/// Settings of `chunk`, which works without database and network, too.
 ///
 /// # Errors
 ///
 /// All problems with them.
-pub fn load_search(source: &Source) -> Result<(Database, embedding::Settings), Problems> {
-    let mut reader = Reader::new(source);
-    let settings = (Database::read(&mut reader), embedding(&mut reader));
+pub fn load_chunk(
+    source: &Source,
+    program: PathBuf,
+) -> Result<(sandbox::Settings, Tokenizer), Problems> {
+    let mut reader = Reader::lenient(source);
+    let settings = (sandbox(&mut reader, program), tokenizer(&mut reader));
     reader.finish(settings)
+}
+
+/// Settings of `search`, which needs neither storage nor a queue.
+#[derive(Clone, Debug)]
+pub struct Search {
+    /// Postgres.
+    pub database: Database,
+    /// The embedding provider.
+    pub embedding: embedding::Settings,
+    /// Whose tokens are counted.
+    pub tokenizer: Tokenizer,
+}
+
+impl Search {
+    /// Reads them.
+    ///
+    /// # Errors
+    ///
+    /// All problems with them.
+    pub fn load(source: &Source) -> Result<Self, Problems> {
+        let mut reader = Reader::new(source);
+        let search = Self {
+            database: Database::read(&mut reader),
+            embedding: embedding(&mut reader),
+            tokenizer: tokenizer(&mut reader),
+        };
+        reader.finish(search)
+    }
 }
 
 /// Settings of what needs only the embedding provider.
@@ -403,6 +438,16 @@ fn embedding(reader: &mut Reader<'_>) -> embedding::Settings {
         linger: embedding::LINGER,
         retry_after: embedding::RETRY_AFTER,
     }
+}
+
+fn tokenizer(reader: &mut Reader<'_>) -> Tokenizer {
+    reader
+        .optional(
+            "EMBEDDING_TOKENIZER",
+            "one of cl100k_base, o200k_base, none",
+            Tokenizer::parse,
+        )
+        .unwrap_or_default()
 }
 
 fn dollars(value: &str) -> Option<f64> {

@@ -107,6 +107,11 @@ pub const SETTINGS: &[Setting] = &[
         "length of the model's vectors",
     ),
     plain(
+        "EMBEDDING_TOKENIZER",
+        "cl100k_base",
+        "whose tokens are counted: cl100k_base (text-embedding-3-*, ada-002), o200k_base, or none: a character counts as a token",
+    ),
+    plain(
         "EMBEDDING_RPM",
         "3000",
         "the provider's requests per minute, shared by every worker on this database; 0 = no limit",

@@ -153,7 +153,13 @@ async fn insert_chunks(
     Ok(())
 }
 
-/// What a chunk says of itself beyond its columns.
+/// What a chunk says of itself beyond its columns; `prefix` and `content` are the text that was embedded.
 fn metadata(chunk: &Chunk) -> serde_json::Value {
-    serde_json::json!({ "last_page": chunk.last_page, "start": chunk.span.start, "end": chunk.span.end })
+    serde_json::json!({
+        "last_page": chunk.last_page,
+        "start": chunk.span.start,
+        "end": chunk.span.end,
+        "prefix": chunk.embedded.prefix(),
+        "embedded_tokens": chunk.embedded.tokens,
+    })
 }

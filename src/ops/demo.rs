@@ -182,8 +182,8 @@ pub async fn demo(
         )
         .await?;
 
-    let (database, embedding) = config::load_search(source)?;
-    let db = Db::connect(&app::database(&database.url, 0)).await?;
+    let settings = config::Search::load(source)?;
+    let db = Db::connect(&app::database(&settings.database.url, 0)).await?;
     let states = db.states(&ids).await?;
     db.close().await;
     let queries: Vec<&str> = expected
@@ -191,7 +191,7 @@ pub async fn demo(
         .iter()
         .map(|wanted| wanted.query.as_str())
         .collect();
-    let answers = search(&database, embedding, DEMO_USER, &queries, SHOWN_HITS).await?;
+    let answers = search(settings, DEMO_USER, &queries, SHOWN_HITS).await?;
     let wrong = surprises(&expected, &states, &answers);
     crate::cli::out(&Shown {
         stack,

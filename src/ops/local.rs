@@ -5,7 +5,7 @@ use std::{fmt, fs::File, io::Read, path::Path};
 use serde::Serialize;
 
 use crate::{
-    chunk::{self, Chunked},
+    chunk::{self, Chunked, Tokenizer},
     document::{Chunk, Document},
     extract::{
         self, Hints,
@@ -85,7 +85,7 @@ fn read(path: &Path, max_bytes: u64) -> std::io::Result<Vec<u8>> {
 /// If the document's type is none of `seed.sql`, which are all that its extractor knew.
 #[must_use]
 pub fn text(document: &Document) -> String {
-    chunk::text(document, &settings(document))
+    chunk::text(document, &settings(document, Tokenizer::default()))
 }
 
 /// Its text and chunks.
@@ -94,14 +94,15 @@ pub fn text(document: &Document) -> String {
 ///
 /// As [`text`].
 #[must_use]
-pub fn chunk(document: &Document) -> Chunked {
-    chunk::chunk(document, &settings(document))
+pub fn chunk(document: &Document, tokenizer: Tokenizer) -> Chunked {
+    chunk::chunk(document, &settings(document, tokenizer))
 }
 
-fn settings(document: &Document) -> chunk::Settings {
+fn settings(document: &Document, tokenizer: Tokenizer) -> chunk::Settings {
     let types = FileTypes::seeded();
     let file_type = types.by_mime(&document.mime_type);
-    chunk::Settings::of(file_type.expect("the extractor answers with a seeded type"))
+    let file_type = file_type.expect("the extractor answers with a seeded type");
+    chunk::Settings::of(file_type, tokenizer)
 }
 
 /// A chunk as `chunk` prints it. Its keys only grow.
@@ -112,6 +113,11 @@ pub struct Line<'a> {
     heading: Option<&'a str>,
     token_count: u32,
     content: &'a str,
+    last_page: Option<u32>,
+    start: usize,
+    end: usize,
+    prefix: &'a str,
+    embedded_tokens: u32,
 }
 
 impl<'a> Line<'a> {
@@ -124,6 +130,11 @@ impl<'a> Line<'a> {
             heading: chunk.heading.as_deref(),
             token_count: chunk.tokens,
             content: &chunk.text,
+            last_page: chunk.last_page,
+            start: chunk.span.start,
+            end: chunk.span.end,
+            prefix: chunk.embedded.prefix(),
+            embedded_tokens: chunk.embedded.tokens,
         }
     }
 }

@@ -8,10 +8,12 @@ use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    app, chunk, config,
+    app,
+    chunk::Tokenizer,
+    config,
     db::{Db, Hit},
     document::UserId,
-    embedding::{self, Embedder, EmbeddingError, Job, Piece},
+    embedding::{Embedder, EmbeddingError, Job, Piece},
     ops::{WrongUsage, ensure_user, provider_advice},
 };
 
@@ -33,8 +35,7 @@ pub struct Found {
 ///
 /// An unknown user, an empty query, provider or database trouble.
 pub async fn search(
-    database: &config::Database,
-    settings: embedding::Settings,
+    settings: config::Search,
     user: UserId,
     queries: &[&str],
     limit: u16,
@@ -42,7 +43,7 @@ pub async fn search(
     if queries.iter().any(|query| query.trim().is_empty()) {
         return Err(WrongUsage("the query is empty; say what to look for".to_owned()).into());
     }
-    let db = Db::connect(&app::database(&database.url, 0)).await?;
+    let db = Db::connect(&app::database(&settings.database.url, 0)).await?;
     let found = answer(&db, settings, user, queries, limit).await;
     db.close().await;
     found
@@ -50,17 +51,17 @@ pub async fn search(
 
 async fn answer(
     db: &Db,
-    settings: embedding::Settings,
+    settings: config::Search,
     user: UserId,
     queries: &[&str],
     limit: u16,
 ) -> anyhow::Result<Vec<Found>> {
     ensure_user(db, user).await?;
-    let (embedder, pump) = app::embedder(db, settings, CancellationToken::new()).await?;
+    let (embedder, pump) = app::embedder(db, settings.embedding, CancellationToken::new()).await?;
     let each = async {
         let mut found = Vec::new();
         for query in queries {
-            let vector = embed(&embedder, user, query).await?;
+            let vector = embed(&embedder, settings.tokenizer, user, query).await?;
             let model = embedder.model();
             found.push(Found {
                 model: model.name.clone(),
@@ -76,10 +77,15 @@ async fn answer(
 }
 
 /// Embeds the query like any other text of the user, so that it is booked like any other.
-async fn embed(embedder: &Embedder, user: UserId, query: &str) -> anyhow::Result<Vec<f32>> {
+async fn embed(
+    embedder: &Embedder,
+    tokenizer: Tokenizer,
+    user: UserId,
+    query: &str,
+) -> anyhow::Result<Vec<f32>> {
     let text: Arc<str> = query.trim().into();
     let piece = Piece {
-        tokens: chunk::count_tokens(&text),
+        tokens: tokenizer.count(&text),
         sha256: Sha256::digest(text.as_bytes()).into(),
         text,
     };

@@ -15,7 +15,7 @@ use orion_ingest::{
     app::App,
     config::{Config, Source},
     db::{Ingested, Listener, Scope},
-    document::{Chunk, FileId, Model, UserId},
+    document::{Chunk, Embedded, FileId, Model, UserId},
     shutdown::Shutdown,
     worker::{self, Ending, Settled, Until},
 };
@@ -503,6 +503,11 @@ pub(crate) fn ingested(texts: &[&str]) -> Ingested {
         heading: None,
         tokens: 1,
         span: 0..text.len(),
+        embedded: Embedded {
+            text: (*text).into(),
+            prefix_bytes: 0,
+            tokens: 1,
+        },
         sha256: Sha256::digest(text).into(),
     };
     Ingested {
