@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::Context as _;
 use orion_ingest::{
-    chunk::{self, Settings},
+    chunk::{self, Settings, Tokenizer},
     document::Document,
     extract::{self, Hints},
     file_type::FileTypes,
@@ -101,7 +101,7 @@ fn write(
     let file_type = types
         .by_mime(&document.mime_type)
         .with_context(|| format!("{} has no row", document.mime_type))?;
-    let settings = Settings::of(file_type);
+    let settings = Settings::of(file_type, Tokenizer::Cl100kBase);
     let text = chunk::text(document, &settings);
     let line = json!({ "file": name, "splitter": file_type.splitter, "text": text });
     writeln!(out, "{line}")?;

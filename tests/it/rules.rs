@@ -136,7 +136,10 @@ fn outcome(input: &str) -> Outcome {
     match extract::extract(&bytes, &hints, &Settings::new(&types)) {
         Ok(document) => {
             let row = types.by_mime(&document.mime_type).unwrap();
-            let text = chunk::text(&document, &chunk::Settings::of(row));
+            let text = chunk::text(
+                &document,
+                &chunk::Settings::of(row, chunk::Tokenizer::Cl100kBase),
+            );
             ("md", format!("{text}\n"))
         }
         Err(error) => ("error", format!("{}\n", error.code().as_str())),
