@@ -3,6 +3,7 @@
 //! Every chunk's token count is that of the model's own tokenizer and at most the limit; chunks are in order and never
 //! blank; between two of them nothing but white space is lost. Cuts fall on the highest boundary that leaves a chunk
 //! well filled: heading, paragraph, row or item, sentence, clause, word, and a character only where there is no word.
+//! No chunk goes beyond a heading of the document's highest level.
 
 mod cut;
 mod prefix;

@@ -610,6 +610,17 @@ fn what_is_embedded_begins_with_the_title_and_the_path() {
 }
 
 #[test]
+fn a_chunk_with_its_prefix_is_no_longer_than_models_take() {
+    let text = "A sentence of some length that says nothing in particular. ".repeat(2_000);
+    let document = document(&[(heading(1), "Station handbook"), (PARAGRAPH, &text)]);
+    let chunked = checked(&document, &settings(8_192, 0));
+    for chunk in &chunked.chunks {
+        assert!(chunk.embedded.tokens <= 8_192, "{}", chunk.embedded.tokens);
+    }
+    assert!(chunked.chunks[0].tokens > 8_000);
+}
+
+#[test]
 fn only_a_title_is_put_before_chapters() {
     let titled: Blocks<'_> = &[
         (heading(1), "Station handbook"),

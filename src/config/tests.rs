@@ -106,6 +106,14 @@ fn what_is_set_is_what_holds() {
     );
     let config = with("DATABASE_DIRECT_URL", "postgres://u@direct/x").expect("right");
     assert!(config.database.direct_url.is_some());
+    for (name, tokenizer) in [
+        ("cl100k_base", Tokenizer::Cl100kBase),
+        ("o200k_base", Tokenizer::O200kBase),
+        ("none", Tokenizer::Characters),
+    ] {
+        let config = with("EMBEDDING_TOKENIZER", name).expect("a tokenizer");
+        assert_eq!(config.tokenizer, tokenizer);
+    }
     let config = with("EMBEDDING_RPM", "0").expect("no limit");
     assert_eq!(config.embedding.limits.requests_per_minute, 0);
     let config = with("LEASE_SECONDS", "2m").expect("a duration");
@@ -133,6 +141,7 @@ fn a_wrong_value_is_one_problem_that_names_its_setting() {
         ("EMBEDDING_DIMENSIONS", "many"),
         ("EMBEDDING_DIMENSIONS", "0"),
         ("EMBEDDING_DIMENSIONS", "16001"),
+        ("EMBEDDING_TOKENIZER", "p50k_base"),
         ("EMBEDDING_RPM", "-1"),
         ("EMBEDDING_TPM", "1e6"),
         ("EMBEDDING_MAX_CONCURRENCY", "0"),

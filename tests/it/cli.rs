@@ -180,6 +180,17 @@ async fn every_kind_of_file_is_read_and_cut_with_no_environment_at_all() {
             chunk["content"].as_str().unwrap().contains("heron"),
             "{name}"
         );
+        assert_eq!(chunk["last_page"], page, "{name}");
+        let span = chunk["start"].as_u64()..chunk["end"].as_u64();
+        assert!(span.start < span.end, "{name}");
+        assert!(chunk["prefix"].is_string(), "{name}");
+        assert!(chunk["embedded_tokens"].as_u64() >= chunk["token_count"].as_u64());
+
+        let characters = ["chunk", name, "--json", "--embedding-tokenizer", "none"];
+        let said = finish(bare(folder.path(), &characters)).await.exits(0);
+        let chunk: Value = serde_json::from_str(said.out.lines().next().unwrap()).unwrap();
+        let content = chunk["content"].as_str().unwrap();
+        assert_eq!(chunk["token_count"], content.chars().count(), "{name}");
     }
 }
 

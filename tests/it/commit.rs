@@ -68,6 +68,36 @@ async fn a_file_goes_from_pending_to_completed() {
 }
 
 #[tokio::test]
+async fn what_was_embedded_and_billed_can_be_told_from_a_chunk() {
+    let stack = Stack::new().await;
+    stack.cut_by_sections().await;
+    let user = stack.user().await;
+    let text = format!("# Trade\n\n# Tea\n\n{}", sections(1700..1703));
+    stack.file(user, "tea.md", text).await;
+    stack.worker().await.drain().await;
+    let prefixes: String = stack
+        .value("select string_agg(metadata ->> 'prefix', '|' order by chunk_index) from document_chunks")
+        .await;
+    assert_eq!(
+        prefixes,
+        "Trade\n\n|Trade > Tea\n\n|Trade > Year 1700\n\n|Trade > Year 1701\n\n|Trade > Year 1702\n\n"
+    );
+    let hashed: bool = stack
+        .value("select bool_and(content_sha256 = sha256((metadata ->> 'prefix' || content)::bytea)) from document_chunks")
+        .await;
+    assert!(hashed);
+    let embedded: i64 = stack
+        .value("select sum((metadata ->> 'embedded_tokens')::int) from document_chunks")
+        .await;
+    let counted: i64 = stack
+        .value("select sum(token_count) from document_chunks")
+        .await;
+    assert!(embedded > counted);
+    assert_eq!(stack.books().await.bill, embedded);
+    stack.keeps_its_promises().await;
+}
+
+#[tokio::test]
 async fn every_chunk_of_a_pdf_knows_its_page() {
     let stack = Stack::new().await;
     let pages = ["tea", "bread"]
@@ -95,7 +125,7 @@ async fn a_hash_is_of_the_text_that_was_embedded() {
         .await;
     stack.worker().await.drain().await;
     let same: bool = stack
-        .value("select content_sha256 = sha256(content::bytea) from document_chunks")
+        .value("select content_sha256 = sha256((metadata ->> 'prefix' || content)::bytea) from document_chunks")
         .await;
     assert!(same);
 }
