@@ -14,6 +14,12 @@ const MIN_NUMBERED_PAGES: usize = 3;
 /// More columns side by side are a table or a drawing that was taken apart.
 const MAX_COLUMNS: u32 = 8;
 
+/// One character in so many may be of an echo: of `bonbon`, of somebody called `Lulu`.
+const MAX_ECHOED_SHARE: usize = 10;
+
+/// Shorter words may well be what they say.
+const MIN_ECHO: usize = 6;
+
 /// Text of fewer letters is not judged by them.
 const MIN_LETTERS: usize = 40;
 
@@ -28,6 +34,8 @@ pub(super) enum Doubt {
     Lost,
     /// More came out than the page draws.
     Doubled,
+    /// Words stand twice, as those do that are drawn twice to look bold or to have a shadow.
+    Echoed,
     /// What was left out as page numbers is none.
     Numbers,
     /// The order of reading cannot be right.
@@ -51,9 +59,26 @@ pub(super) fn of(sheet: &Sheet, pages: usize) -> Option<Doubt> {
         Some(Doubt::Doubled)
     } else if sheet.columns > MAX_COLUMNS {
         Some(Doubt::Torn)
+    } else if echoes(sheet) * MAX_ECHOED_SHARE > chars {
+        Some(Doubt::Echoed)
     } else {
         None
     }
+}
+
+/// Characters of words and blocks that are something said twice: `gaugegauge`, `ggaauuggee`.
+fn echoes(sheet: &Sheet) -> usize {
+    let is_echo = |text: &str| {
+        let letters: Vec<char> = text.chars().collect();
+        let half = letters.len() / 2;
+        letters.len() >= MIN_ECHO
+            && letters.len() % 2 == 0
+            && letters.iter().all(|letter| letter.is_alphabetic())
+            && (letters[..half] == letters[half..] || letters.chunks(2).all(|two| two[0] == two[1]))
+    };
+    let blocks = sheet.page.blocks.iter();
+    let words = blocks.flat_map(|block| block.text.split_whitespace());
+    words.filter(|word| is_echo(word)).map(visible).sum()
 }
 
 /// Whether the second engine's text of a page is better than the first one's.
@@ -70,6 +95,7 @@ pub(super) fn is_better(text: &str, sheet: &Sheet, doubt: Doubt) -> bool {
         }
         Doubt::Numbers => chars > sheet.chars,
         Doubt::Doubled => chars < sheet.chars && chars * 20 >= sheet.drawn * 19,
+        Doubt::Echoed => chars < sheet.chars && chars * 20 >= sheet.drawn * 9 && is_legible(text),
         Doubt::Torn => chars * 20 >= sheet.drawn * 19,
     }
 }
@@ -166,6 +192,23 @@ mod tests {
         assert_eq!(of(&with(|s| s.omitted = 17), 9), Some(Doubt::Numbers));
         assert_eq!(of(&with(|s| s.omitted = 1), 2), Some(Doubt::Numbers));
         assert_eq!(of(&with(|s| s.columns = 15), 9), Some(Doubt::Torn));
+    }
+
+    #[test]
+    fn words_that_stand_twice_are_doubtful() {
+        let echoed = |text: &str| {
+            let chars = visible(text);
+            let sheet = Sheet {
+                page: page(text),
+                ..sheet(chars, chars)
+            };
+            of(&sheet, 9)
+        };
+        assert_eq!(echoed("gaugegauge of rain"), Some(Doubt::Echoed));
+        assert_eq!(echoed("ggaauuggee"), Some(Doubt::Echoed));
+        assert_eq!(echoed("gauge gauge 20202020 2323"), None);
+        let long = "The children were given a bonbon each by the keeper of the station and the other people there.";
+        assert_eq!(echoed(long), None);
     }
 
     const GERMAN: &str =
