@@ -357,3 +357,20 @@ fn hash(key: u128) -> usize {
     let mixed = (low ^ high.rotate_left(29)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     usize::try_from(mixed >> 40).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_words_share_a_key() {
+        let words = ["", "\0", "a", "a\0", "a\0\0", "\0a", "aaaaaaaaaaaaaaa"];
+        for (place, word) in words.iter().enumerate() {
+            assert!(
+                words[..place].iter().all(|other| key(other) != key(word)),
+                "{word:?}"
+            );
+        }
+        assert_eq!(key("aaaaaaaaaaaaaaaa"), None);
+    }
+}
