@@ -5,6 +5,7 @@
 //! well filled: heading, paragraph, row or item, sentence, clause, word, and a character only where there is no word.
 //! No chunk goes beyond a heading of the document's highest level.
 
+mod counter;
 mod cut;
 mod prefix;
 mod sentence;
