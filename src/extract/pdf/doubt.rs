@@ -72,7 +72,7 @@ fn echoes(sheet: &Sheet) -> usize {
         let letters: Vec<char> = text.chars().collect();
         let half = letters.len() / 2;
         letters.len() >= MIN_ECHO
-            && letters.len() % 2 == 0
+            && letters.len().is_multiple_of(2)
             && letters.iter().all(|letter| letter.is_alphabetic())
             && (letters[..half] == letters[half..] || letters.chunks(2).all(|two| two[0] == two[1]))
     };
