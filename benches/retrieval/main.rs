@@ -108,7 +108,8 @@ fn write(
     for cut in cuts {
         if cut.naive {
             for span in windows(&text, cut) {
-                chunk_line(out, name, cut, &span, &text[span.clone()], None)?;
+                let content = &text[span.clone()];
+                chunk_line(out, name, cut, &span, content, content)?;
             }
             continue;
         }
@@ -118,8 +119,8 @@ fn write(
             ..settings
         };
         for chunk in chunk::chunk(document, &settings).chunks {
-            let heading = chunk.heading.as_deref();
-            chunk_line(out, name, cut, &chunk.span, &chunk.text, heading)?;
+            let embedded = &chunk.embedded.text;
+            chunk_line(out, name, cut, &chunk.span, &chunk.text, embedded)?;
         }
     }
     Ok(())
@@ -131,11 +132,11 @@ fn chunk_line(
     cut: &Cut,
     span: &Range<usize>,
     content: &str,
-    heading: Option<&str>,
+    embedded: &str,
 ) -> io::Result<()> {
     let (start, end) = (span.start, span.end);
     let line = json!({
-        "file": file, "cut": cut.name, "start": start, "end": end, "content": content, "heading": heading,
+        "file": file, "cut": cut.name, "start": start, "end": end, "content": content, "embedded": embedded,
     });
     writeln!(out, "{line}")
 }

@@ -5,7 +5,6 @@ import collections
 import hashlib
 import json
 import pathlib
-import re
 import shlex
 import subprocess
 import sys
@@ -35,8 +34,6 @@ class Text:
         # The text without white space, and where each of its characters came from.
         self.places = [at for at in range(len(self.bytes)) if self.before[at + 1] > self.before[at]]
         self.squeezed = "".join(text.split())
-        heading = re.search(r"^#{1,6} (.+)$", text, re.M)
-        self.title = heading.group(1) if heading else pathlib.PurePath(self.file).stem
 
     def find(self, excerpt):
         """The byte range of an excerpt, whose white space does not matter; it must occur once."""
@@ -76,22 +73,14 @@ def recursive(texts, size, overlap, count):
             at = written.index(content, at + 1)
             start = len(written[:at].encode())
             end = start + len(content.encode())
-            yield {"file": text.file, "start": start, "end": end, "content": content, "heading": None}
-
-
-def embedded(chunk, text, prefix):
-    """What is embedded of a chunk."""
-    path = chunk["heading"] or ""
-    if prefix == "title":
-        path = path if path.startswith(text.title) else " > ".join(filter(None, (text.title, path)))
-    return f"{path}\n\n{chunk['content']}" if prefix != "none" and path else chunk["content"]
+            yield {"file": text.file, "start": start, "end": end, "content": content, "embedded": content}
 
 
 class Cut:
     """All chunks of one configuration with their vectors."""
 
     def __init__(self, chunks, texts, model, prefix="none"):
-        whole = [embedded(chunk, texts[chunk["file"]], prefix) for chunk in chunks]
+        whole = [chunk["embedded" if prefix == "title" else "content"] for chunk in chunks]
         self.chunks = [(texts[chunk["file"]], chunk["start"], chunk["end"], chunk["content"]) for chunk in chunks]
         self.splitters = np.array([text.splitter for text, *_ in self.chunks])
         self.tokens = np.array(model.counts(whole))
