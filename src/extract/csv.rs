@@ -10,9 +10,16 @@ const DELIMITERS: [u8; 4] = [b',', b'\t', b';', b'|'];
 /// How many rows the delimiter is judged by.
 const SAMPLE_ROWS: usize = 50;
 
-/// Adds the rows of `text`; the first is the header if it looks like one.
-pub(super) fn extract(text: &str, blocks: &mut Blocks) -> Result<(), ExtractError> {
-    let delimiter = delimiter(text);
+/// Adds the rows of `text`; the first is the header if it looks like one. `likely` is the delimiter that the file's type
+/// names, taken if it cuts any row at all.
+pub(super) fn extract(
+    text: &str,
+    likely: Option<u8>,
+    blocks: &mut Blocks,
+) -> Result<(), ExtractError> {
+    let delimiter = likely
+        .filter(|likely| sample(text, *likely).any(|width| width > 1))
+        .unwrap_or_else(|| delimiter(text));
     let mut records = records(text, delimiter).peekable();
     let mut first = true;
     while let Some(record) = records.next() {
@@ -39,14 +46,18 @@ fn records(text: &str, delimiter: u8) -> impl Iterator<Item = StringRecord> {
         .map_while(Result::ok)
 }
 
+/// How many cells the first rows have.
+fn sample(text: &str, delimiter: u8) -> impl Iterator<Item = usize> {
+    records(text, delimiter)
+        .take(SAMPLE_ROWS)
+        .map(|record| record.len())
+}
+
 /// The delimiter that cuts most of the first rows into the same number of cells, the more cells the better.
 fn delimiter(text: &str) -> u8 {
     let mut best = (0, DELIMITERS[0]);
     for delimiter in DELIMITERS {
-        let widths: Vec<usize> = records(text, delimiter)
-            .take(SAMPLE_ROWS)
-            .map(|record| record.len())
-            .collect();
+        let widths: Vec<usize> = sample(text, delimiter).collect();
         let score = score(&widths);
         if score > best.0 {
             best = (score, delimiter);
@@ -74,7 +85,7 @@ mod tests {
 
     fn rows(text: &str) -> Vec<(bool, String)> {
         let mut blocks = Blocks::new(1 << 20);
-        extract(text, &mut blocks).expect("within the limit");
+        extract(text, None, &mut blocks).expect("within the limit");
         let row = |block: crate::document::Block| {
             let header = block.kind == BlockKind::TableRow { header: true };
             assert!(header || block.kind == BlockKind::TableRow { header: false });
@@ -100,6 +111,18 @@ mod tests {
             assert_eq!(rows[0], row(true, "name | price"), "{delimiter:?}");
             assert!(rows[1].1.ends_with("| 1,5"), "{rows:?}");
         }
+    }
+
+    #[test]
+    fn a_delimiter_that_the_type_names_is_taken_if_it_cuts_any_row() {
+        let read = |text: &str| {
+            let mut blocks = Blocks::new(1 << 20);
+            extract(text, Some(b'\t'), &mut blocks).expect("within the limit");
+            blocks.take().last().map(|block| block.text.clone())
+        };
+        let text = "# tea, milk, bread\n# a, b, c\n# d, e, f\nAda\tLondon, England\n";
+        assert_eq!(read(text).as_deref(), Some("Ada | London, England"));
+        assert_eq!(read("a,b\nc,d\n").as_deref(), Some("c | d"));
     }
 
     #[test]

@@ -159,7 +159,7 @@ fn read_text<'a>(
     let mut blocks = Blocks::new(settings.max_text_bytes);
     match row.extractor.as_str() {
         "code" => code::extract(&text, &mut blocks)?,
-        "csv" => csv::extract(&text, &mut blocks)?,
+        "csv" => csv::extract(&text, delimiter(row), &mut blocks)?,
         "html" => html::extract(&text, &mut blocks)?,
         "ipynb" => ipynb::extract(&text, &mut blocks)?,
         "json" => json::extract(&text, &mut blocks)?,
@@ -174,6 +174,11 @@ fn one_page(mut blocks: Blocks) -> Page {
         number: None,
         blocks: blocks.take(),
     }
+}
+
+/// The delimiter that a type of tables names.
+fn delimiter(row: &FileType) -> Option<u8> {
+    (row.mime_type == "text/tab-separated-values").then_some(b'\t')
 }
 
 /// The row, if it is not switched off.
