@@ -4,7 +4,7 @@
 pub(super) const PAGE_NUMBER: char = '\u{e000}';
 
 /// Words that say no more than "page 3 of 7" does.
-const PAGE_WORDS: &[&str] = &[
+pub(in crate::extract) const PAGE_WORDS: &[&str] = &[
     "page",
     "pages",
     "p",

@@ -21,6 +21,7 @@ use serde_json::Value;
 
 use crate::document::{Block, BlockKind, Page};
 
+pub(super) use self::field::PAGE_WORDS;
 use self::{context::Context, numbering::Numbering, styles::Styles};
 use super::{
     Settings,

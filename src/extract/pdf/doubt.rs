@@ -15,7 +15,7 @@ const MIN_NUMBERED_PAGES: usize = 3;
 const MAX_COLUMNS: u32 = 8;
 
 /// One character in so many may be of an echo: of `bonbon`, of somebody called `Lulu`.
-const MAX_ECHOED_SHARE: usize = 10;
+const MAX_ECHOED_SHARE: usize = 20;
 
 /// Shorter words may well be what they say.
 const MIN_ECHO: usize = 6;
@@ -207,7 +207,7 @@ mod tests {
         assert_eq!(echoed("gaugegauge of rain"), Some(Doubt::Echoed));
         assert_eq!(echoed("ggaauuggee"), Some(Doubt::Echoed));
         assert_eq!(echoed("gauge gauge 20202020 2323"), None);
-        let long = "The children were given a bonbon each by the keeper of the station and the other people there.";
+        let long = "The children were given a bonbon each by the keeper of the station and the other people there, who had been told of their coming the day before and did not quite know.";
         assert_eq!(echoed(long), None);
     }
 
@@ -261,7 +261,7 @@ mod tests {
         let mut whole = Sheet {
             page: page("12|34"),
             unreadable_runs: 1,
-            ..sheet(4, 4)
+            ..sheet(40, 40)
         };
         clear(&mut whole);
         assert_eq!(whole.page, page("12|34"));

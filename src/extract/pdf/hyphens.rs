@@ -1,6 +1,6 @@
 //! Words that a line's end cut in two, `hyphen- ation`, are put together where that is certain.
 //!
-//! The rest of the document is the witness: the whole word occurs elsewhere, or one of its halves never does alone.
+//! The rest of the document is the witness: the whole word occurs elsewhere, or its first half never does alone.
 
 use std::collections::HashSet;
 
@@ -11,6 +11,16 @@ const CONJUNCTIONS: [&str; 18] = [
     "and", "or", "to", "nor", "und", "oder", "bis", "sowie", "et", "ou", "y", "o", "e", "i", "en",
     "of", "och", "og",
 ];
+
+/// Before these a hyphen is of the word: `well-known`, `twenty-first`.
+const COMPOUNDS: [&str; 26] = [
+    "well", "self", "long", "short", "half", "high", "low", "full", "part", "time", "cross", "ex",
+    "non", "all", "ill", "pre", "post", "twenty", "thirty", "forty", "fifty", "sixty", "seventy",
+    "eighty", "ninety", "co",
+];
+
+/// Longer halves are none of a word.
+const MAX_HALF_BYTES: usize = 40;
 
 /// Joins the halves of cut words.
 pub(super) fn join(pages: &mut [Page]) {
@@ -49,6 +59,9 @@ impl Witness {
 
     /// What the halves of a cut word were, if that is certain.
     fn whole(&self, left: &str, right: &str) -> Option<String> {
+        if left.len().max(right.len()) > MAX_HALF_BYTES {
+            return None;
+        }
         let (left, tail) = (left.trim_end_matches('-'), bare(right));
         let head = bare(left);
         let letters = |half: &str| half.chars().all(char::is_alphabetic);
@@ -63,7 +76,8 @@ impl Witness {
         if self.0.contains(&format!("{head}-{tail}")) {
             return Some(format!("{left}-{right}"));
         }
-        let cut = !self.0.contains(&head) || !self.0.contains(&tail);
+        // `long-term` is as likely where `term` stands nowhere else: the first half must be no word.
+        let cut = !self.0.contains(&head) && !COMPOUNDS.contains(&&*head);
         cut.then(|| format!("{left}{right}"))
     }
 }
@@ -134,6 +148,10 @@ mod tests {
 
     #[test]
     fn uncertain_hyphens_stay() {
+        assert_eq!(
+            joined("a well- known, twenty- first word"),
+            "a well- known, twenty- first word"
+        );
         let text = "age- adjusted rates: age, adjusted; pre- and post-war; Vor- und Nachteile; Smith- Jones; 3- to 5-fold; a - b";
         assert_eq!(joined(text), text);
     }

@@ -1,8 +1,8 @@
 //! Plain lines of a page as blocks: what the second engine's text is made into.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use crate::document::BlockKind;
+use crate::document::{Block, BlockKind};
 
 use super::{
     super::{blocks::Blocks, error::ExtractError},
@@ -46,6 +46,29 @@ pub(super) fn add(
         goes_on = widest >= MIN_WIDEST && width(line) * 100 >= widest * FULL_PERCENT;
     }
     Ok(())
+}
+
+/// Adds the lines of a page's text that are news to its blocks: most of their words stand nowhere in them.
+///
+/// Lines themselves cannot be compared, since this text may be read across the columns.
+pub(super) fn add_missing(
+    text: &str,
+    known: &[Block],
+    blocks: &mut Blocks,
+) -> Result<(), ExtractError> {
+    let known: HashSet<&str> = known.iter().flat_map(|block| words(&block.text)).collect();
+    for line in text.lines().filter(|line| !is_ticks(line)) {
+        let new = words(line).filter(|word| !known.contains(word)).count();
+        if new * 2 > words(line).count() {
+            blocks.prose(BlockKind::Paragraph, line)?;
+        }
+    }
+    Ok(())
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty())
 }
 
 /// Whether a line is ticks of boxes without what they stand for.
@@ -102,6 +125,23 @@ mod tests {
                 ),
             ]
         );
+    }
+
+    #[test]
+    fn only_lines_that_are_missing_are_added() {
+        let known = [Block {
+            kind: BlockKind::Paragraph,
+            text: "Observer: Gauge: of the north".to_owned(),
+        }];
+        let mut blocks = Blocks::new(1000);
+        add_missing(
+            "Observer:\nAda Marlow of\nGauge: north\n[x]\n",
+            &known,
+            &mut blocks,
+        )
+        .expect("within the limit");
+        let texts: Vec<String> = blocks.take().into_iter().map(|block| block.text).collect();
+        assert_eq!(texts, ["Ada Marlow of"]);
     }
 
     #[test]

@@ -13,6 +13,8 @@ mod second;
 
 use std::collections::HashMap;
 
+use serde_json::Value;
+
 use crate::document::{BlockKind, Page};
 
 use self::{
@@ -30,9 +32,15 @@ use super::{
 /// Fewer characters on a picture of a page are its number or a stamp, not its text.
 const MIN_PAGE_CHARS: usize = 20;
 
-/// Reads the pages of a file.
-pub(super) fn extract(bytes: &[u8], settings: &Settings) -> Result<Vec<Page>, ExtractError> {
-    let mut reading = read(bytes, settings)?;
+/// Reads the pages of a file. `options` may say `{"comments": true}`: then the notes that show when somebody points at
+/// them are read too, after their page.
+pub(super) fn extract(
+    bytes: &[u8],
+    options: &Value,
+    settings: &Settings,
+) -> Result<Vec<Page>, ExtractError> {
+    let comments = options.get("comments").and_then(Value::as_bool);
+    let mut reading = read(bytes, comments.unwrap_or(false), settings)?;
     reading.sheets.iter_mut().for_each(doubt::clear);
     check(&reading)?;
     let outline = std::mem::take(&mut reading.outline);
@@ -44,7 +52,7 @@ pub(super) fn extract(bytes: &[u8], settings: &Settings) -> Result<Vec<Page>, Ex
 }
 
 /// What the first engine reads, with the second one's pages in place of doubtful ones.
-fn read(bytes: &[u8], settings: &Settings) -> Result<Reading, ExtractError> {
+fn read(bytes: &[u8], comments: bool, settings: &Settings) -> Result<Reading, ExtractError> {
     let mut reading = match engine::read(bytes, settings) {
         Err(error @ ExtractError::Corrupt { .. }) => return read_alone(bytes, settings, error),
         reading => reading?,
@@ -61,10 +69,16 @@ fn read(bytes: &[u8], settings: &Settings) -> Result<Reading, ExtractError> {
     };
     let mut blocks = Blocks::new(settings.max_text_bytes);
     for (at, sheet) in reading.sheets.iter_mut().enumerate() {
-        let written = || second.is_written_on(at).then_some(Doubt::Written);
-        if let Some(doubt) = doubt::of(sheet, pages).or_else(written) {
+        let written = second.written(at);
+        let doubt = doubt::of(sheet, pages).or(written.on_page.then_some(Doubt::Written));
+        if let Some(doubt) = doubt {
             read_again(sheet, doubt, second.text(at), &mut blocks)?;
         }
+        for note in written.notes.iter().filter(|_| comments) {
+            sheet.chars += visible(note);
+            blocks.prose(BlockKind::Paragraph, note)?;
+        }
+        sheet.page.blocks.extend(blocks.take());
     }
     if reading.outline.is_empty() {
         reading.outline = second.headings();
@@ -116,6 +130,13 @@ fn read_again(
     let Some(text) = text.filter(|text| doubt::is_better(text, sheet, doubt)) else {
         return Ok(());
     };
+    if doubt == Doubt::Written && sheet.columns > 1 {
+        // The first engine knows the order of columns, so only what it lacks is taken.
+        lines::add_missing(&text, &sheet.page.blocks, blocks)?;
+        sheet.page.blocks.extend(blocks.take());
+        sheet.chars = visible(&text);
+        return Ok(());
+    }
     let mut headings = HashMap::new();
     for block in &sheet.page.blocks {
         if let BlockKind::Heading { level } = block.kind {
@@ -296,7 +317,7 @@ mod tests {
             ],
             "",
         );
-        let pages = extract(&file, &settings()).expect("readable");
+        let pages = extract(&file, &Value::Null, &settings()).expect("readable");
         let texts: Vec<(Option<u32>, &str)> = pages
             .iter()
             .flat_map(|page| {
@@ -316,7 +337,7 @@ mod tests {
 
     #[test]
     fn a_file_says_why_it_has_no_text() {
-        let read = |file: &[u8]| extract(file, &settings()).expect_err("no text");
+        let read = |file: &[u8]| extract(file, &Value::Null, &settings()).expect_err("no text");
         assert_eq!(
             read(&pdf(&[IMAGE, IMAGE], "")),
             ExtractError::Scanned { pages: 2 }

@@ -7,6 +7,8 @@ use std::{collections::HashMap, ops::Range};
 
 use crate::document::{Block, BlockKind, Page};
 
+use super::super::docx::PAGE_WORDS;
+
 /// So many blocks at each edge of a page may be running lines.
 const EDGE: usize = 2;
 
@@ -15,6 +17,9 @@ const MAX_BYTES: usize = 200;
 
 /// A page of less besides is a title, a slide or a form, where the line may be the matter.
 const MIN_PAGE_BYTES: usize = 300;
+
+/// A line of fewer words besides its number names what the number counts.
+const MIN_WORDS: usize = 3;
 
 /// On so many pages a line must stand.
 const MIN_PAGES: usize = 3;
@@ -31,7 +36,10 @@ pub(super) fn remove(pages: &mut [Page]) {
     let mut seen: HashMap<Place, Vec<usize>> = HashMap::new();
     for (at, page) in pages.iter().enumerate() {
         for (place, _) in edges(page) {
-            seen.entry(place).or_default().push(at);
+            let on = seen.entry(place).or_default();
+            if on.last() != Some(&at) {
+                on.push(at);
+            }
         }
     }
     seen.retain(|_, on| runs(on));
@@ -83,6 +91,9 @@ fn forms(block: &Block, page: u64) -> Vec<String> {
     }
     let is_digit = |c: char| c.is_ascii_digit();
     let mut forms = vec![text.clone()];
+    if matches!(block.kind, BlockKind::Heading { .. }) || !may_count_pages(text) {
+        return forms;
+    }
     if let (Some(from), Some(last)) = (text.find(is_digit), text.rfind(is_digit)) {
         let to = text[from..]
             .find(|c| !is_digit(c))
@@ -94,6 +105,17 @@ fn forms(block: &Block, page: u64) -> Vec<String> {
         forms.extend(relative(text, start..last + 1, page));
     }
     forms
+}
+
+/// Whether a number in a line may be the page's: beside nothing, beside words for that, or in a longer line. `Question 4`
+/// on page 4 and `Question 5` on page 5 are what they say.
+fn may_count_pages(text: &str) -> bool {
+    let words: Vec<String> = text
+        .split(|c: char| !c.is_alphabetic())
+        .filter(|word| !word.is_empty())
+        .map(str::to_lowercase)
+        .collect();
+    words.len() >= MIN_WORDS || words.iter().all(|word| PAGE_WORDS.contains(&&**word))
 }
 
 fn relative(text: &str, number: Range<usize>, page: u64) -> Option<String> {
@@ -157,9 +179,9 @@ mod tests {
     #[test]
     fn numbers_may_count_pages_at_either_end() {
         let found = left(&[
-            &["1 Wind, part 5", "a"],
-            &["2 Wind, part 5", "b"],
-            &["3 Wind, part 5", "c"],
+            &["1 The wind, part 5", "a"],
+            &["2 The wind, part 5", "b"],
+            &["3 The wind, part 5", "c"],
         ]);
         assert_eq!(found[2], ["c"]);
         let found = left(&[
@@ -168,6 +190,23 @@ mod tests {
             &["Page 3 of 3", "c"],
         ]);
         assert_eq!(found[1], ["b"]);
+    }
+
+    #[test]
+    fn titles_that_count_stay() {
+        for title in ["Question", "Annual accounts"] {
+            let texts: Vec<[String; 2]> = (4..8)
+                .map(|number| [format!("{title} {number}"), format!("{number} cups")])
+                .collect();
+            let texts: Vec<[&str; 2]> = texts.iter().map(|[a, b]| [&**a, &**b]).collect();
+            let pages: Vec<&[&str]> = texts.iter().map(|texts| &texts[..]).collect();
+            assert_eq!(left(&pages), texts, "{title}");
+        }
+        let twice: [&[&str]; 2] = [
+            &["The wind of May, sheet 1", "a"],
+            &["The wind of May, sheet 2", "b"],
+        ];
+        assert_eq!(left(&twice), twice);
     }
 
     #[test]

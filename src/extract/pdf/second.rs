@@ -1,7 +1,10 @@
 //! The `pdf_oxide` engine, asked where the first one's reading is doubtful: what is written into forms and notes, fonts that
 //! the first could not read, pages that it gave up on; and the headings that a tagged file names.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    panic::{self, AssertUnwindSafe},
+};
 
 use pdf_oxide::{
     converters::ConversionOptions,
@@ -12,12 +15,12 @@ use pdf_oxide::{
 
 use super::headings::Title;
 
-/// Notes and fields whose text belongs to the page; links and pop-ups have none of their own.
-const WRITTEN: [&str; 9] = [
-    "Widget",
-    "FreeText",
+/// Fields and notes whose text shows on the page; this engine puts it there.
+const SHOWN: [&str; 3] = ["Widget", "FreeText", "Stamp"];
+
+/// Notes whose text shows when somebody points at them; links and pop-ups have none of their own.
+const ATTACHED: [&str; 6] = [
     "Text",
-    "Stamp",
     "Highlight",
     "Underline",
     "StrikeOut",
@@ -25,8 +28,20 @@ const WRITTEN: [&str; 9] = [
     "Caret",
 ];
 
+/// The flags of notes that never show: hidden, and not viewed.
+const NEVER_SHOWN: i64 = 0x2 | 0x20;
+
 /// Notes of a page that are looked at; a page of more is a drawing.
 const MAX_NOTES: usize = 10_000;
+
+/// What was written onto a page after it was made.
+#[derive(Debug, Default)]
+pub(super) struct Written {
+    /// Fields and notes that show on it.
+    pub(super) on_page: bool,
+    /// The texts of notes that are attached to it.
+    pub(super) notes: Vec<String>,
+}
 
 /// An open file.
 pub(super) struct Second {
@@ -37,6 +52,10 @@ pub(super) struct Second {
 impl Second {
     /// Opens the file, if this engine can read it.
     pub(super) fn open(bytes: &[u8]) -> Option<Self> {
+        unharmed(|| Self::open_or_panic(bytes)).flatten()
+    }
+
+    fn open_or_panic(bytes: &[u8]) -> Option<Self> {
         let document = PdfDocument::from_bytes(bytes.to_vec()).ok()?;
         if !document.is_authenticated() {
             return None;
@@ -61,19 +80,34 @@ impl Second {
             include_artifacts: true,
             ..ConversionOptions::default()
         };
-        self.document.extract_text_with_options(page, &options).ok()
+        unharmed(|| self.document.extract_text_with_options(page, &options).ok()).flatten()
     }
 
-    /// Whether somebody may have written something onto a page, counted from 0: fields, notes, stamps.
-    pub(super) fn is_written_on(&self, page: usize) -> bool {
-        self.notes(page).is_some_and(|notes| {
-            let mut kinds = notes.iter().take(MAX_NOTES).filter_map(|note| {
-                let note = self.document.resolve_object(note).ok()?;
-                let kind = note.as_dict()?.get("Subtype")?.as_name()?.to_owned();
-                Some(kind)
-            });
-            kinds.any(|kind| WRITTEN.contains(&&*kind))
-        })
+    /// What somebody wrote onto a page, counted from 0.
+    pub(super) fn written(&self, page: usize) -> Written {
+        unharmed(|| self.written_or_panic(page)).unwrap_or_default()
+    }
+
+    fn written_or_panic(&self, page: usize) -> Written {
+        let mut written = Written::default();
+        for note in self.notes(page).unwrap_or_default().iter().take(MAX_NOTES) {
+            let Ok(note) = self.document.resolve_object(note) else {
+                continue;
+            };
+            let get = |name: &str| note.as_dict().and_then(|entries| entries.get(name));
+            let kind = get("Subtype").and_then(Object::as_name).unwrap_or_default();
+            let hidden =
+                matches!(get("F"), Some(Object::Integer(flags)) if flags & NEVER_SHOWN != 0);
+            if SHOWN.contains(&kind) {
+                written.on_page = true;
+            } else if ATTACHED.contains(&kind) && !hidden {
+                let contents = get("Contents").map(|text| self.document.resolve_object(text));
+                if let Some(Ok(Object::String(text))) = contents {
+                    written.notes.push(text_string(&text));
+                }
+            }
+        }
+        written
     }
 
     fn notes(&self, page: usize) -> Option<Vec<Object>> {
@@ -85,6 +119,10 @@ impl Second {
 
     /// The headings of a tagged file: what its `H1` to `H6` enclose, in the order of pages.
     pub(super) fn headings(&self) -> Vec<Title> {
+        unharmed(|| self.headings_or_panic()).unwrap_or_default()
+    }
+
+    fn headings_or_panic(&self) -> Vec<Title> {
         let Ok(Some(tree)) = self.document.structure_tree() else {
             return Vec::new();
         };
@@ -127,4 +165,17 @@ impl Second {
             })
             .collect()
     }
+}
+
+/// What this engine says, or nothing where it panics: it is a second opinion, and the first one's text must not be lost by it.
+fn unharmed<T>(ask: impl FnOnce() -> T) -> Option<T> {
+    let answer = panic::catch_unwind(AssertUnwindSafe(ask));
+    // Dropping a panic's payload can panic again.
+    answer.map_err(std::mem::forget).ok()
+}
+
+/// A text string of PDF: UTF-16 or UTF-8 by its mark, else PDFDocEncoding, which has the letters of windows-1252.
+fn text_string(bytes: &[u8]) -> String {
+    let (text, _, _) = encoding_rs::WINDOWS_1252.decode(bytes);
+    text.into_owned()
 }
