@@ -171,7 +171,11 @@ impl Part {
 impl Decimal {
     fn show(&self, number: f64) -> String {
         // Excel rounds what 15 digits show: 2.5 and 1.005 go up.
-        let number = number * 10_f64.powi(self.power) * (1.0 + 1e-15);
+        // A whole number needs no rounding, and one of 15 digits would become another one.
+        let mut number = number * 10_f64.powi(self.power);
+        if number.fract() != 0.0 && number.abs() < 1e12 {
+            number *= 1.0 + 1e-15;
+        }
         let sign = if number < 0.0 { "-" } else { "" };
         let most = self.most_decimals.min(MAX_DECIMALS);
         let (digits, exponent) = if self.scientific {
@@ -506,6 +510,10 @@ mod tests {
             ("0.00", 1.005, "1.01"),
             ("#,##0.00", 1_234_567.5, "1,234,567.50"),
             ("#,##0.##", 1234.5, "1,234.5"),
+            ("0", 490_154_203_237_518.0, "490154203237518"),
+            ("0", 999_999_999_999_999.0, "999999999999999"),
+            ("#,##0.00", 490_154_203_237_518.0, "490,154,203,237,518.00"),
+            ("#,##0.00", 999_999_999_999_999.0, "999,999,999,999,999.00"),
             ("0.0%", 0.1234, "12.3%"),
             ("0%", 0.5, "50%"),
             ("$#,##0_);($#,##0)", -1200.0, "($1,200)"),
