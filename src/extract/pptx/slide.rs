@@ -455,25 +455,10 @@ mod tests {
 
     #[test]
     fn groups_of_any_depth_are_read_in_time() {
-        let shape = |number| format!("<sp><txBody><p><r><t>{number}</t></r></p></txBody></sp>");
-        let shapes: String = (0..2000)
-            .map(|number| format!("<grpSp>{}", shape(number)))
-            .collect();
-        let slide = format!(
-            "<sld>{shapes}{}{}</sld>",
-            "</grpSp>".repeat(2000),
-            shape(2000)
-        );
+        let shape = "<sp><txBody><p><r><t>text</t></r></p></txBody></sp>";
+        let groups = format!("<grpSp>{shape}").repeat(2000);
+        let slide = format!("<sld>{groups}{}{shape}</sld>", "</grpSp>".repeat(2000));
         let pieces = read(&slide, Part::Slide).expect("well formed");
-        let texts: Vec<String> = pieces
-            .into_iter()
-            .flatten()
-            .filter_map(|piece| match piece {
-                Piece::Text(_, text) => Some(text),
-                _ => None,
-            })
-            .collect();
-        let numbers: Vec<String> = (0..=2000).map(|number: usize| number.to_string()).collect();
-        assert_eq!(texts, numbers);
+        assert_eq!(pieces.map(|pieces| pieces.len()), Some(2001));
     }
 }
