@@ -558,9 +558,9 @@ mod tests {
         let content = format!("<text><table><table-row>{cells}</table-row></table></text>");
         let styles = Styles::read(&[]).expect("no styles");
         let read = Body::new(&styles).read(&content).expect("well formed");
-        let shown = |(kind, text)| match kind {
-            BlockKind::TableRow { .. } => format!("={text}"),
-            _ => text,
+        let shown = |(kind, text)| {
+            let is_row = matches!(kind, BlockKind::TableRow { .. });
+            format!("{}{text}", if is_row { "=" } else { "" })
         };
         read.pieces.into_iter().map(shown).collect()
     }
