@@ -22,6 +22,9 @@ use super::{
 /// Tables within tables beyond this are read as if they were not there.
 const MAX_TABLES: usize = 16;
 
+/// Most empty cells of a row that stand for repeated ones: an element may ask for millions.
+const MAX_REPEATS: usize = 64;
+
 /// Most spaces beyond the first of each run: an element of ten bytes may ask for millions.
 const MAX_SPACES: usize = 1 << 20;
 
@@ -59,7 +62,10 @@ enum Element {
     DeepTable,
     HeaderRows,
     Row,
-    Cell,
+    /// With how many more there are of it.
+    Cell {
+        repeats: usize,
+    },
     Note {
         end: bool,
     },
@@ -85,9 +91,22 @@ struct Paragraph {
 struct Table {
     /// Of the open row.
     cells: Vec<Vec<Piece>>,
+    /// How many of them there are up to the last that is neither covered nor repeated.
+    width: usize,
+    /// How many of them are repeated.
+    repeats: usize,
     header_rows: bool,
     /// Whether all that the row holds are names of columns.
     names: bool,
+}
+
+impl Table {
+    /// Adds so many empty cells, as far as a row may have them. Texts are not repeated, only their columns are kept.
+    fn repeat(&mut self, count: usize) {
+        let count = count.min(MAX_REPEATS - self.repeats);
+        self.repeats += count;
+        self.cells.resize(self.cells.len() + count, Vec::new());
+    }
 }
 
 /// What takes the pieces that come next.
@@ -174,6 +193,9 @@ impl<'a> Body<'a> {
     fn node(&mut self, node: Node<'_>) {
         match node {
             Node::Start(name, start) => {
+                if self.left_out == 0 && name == "covered-table-cell" {
+                    self.cover(start);
+                }
                 if self.left_out > 0 || self.leaves_out(name, start) {
                     self.left_out += 1;
                 } else {
@@ -220,6 +242,16 @@ impl<'a> Body<'a> {
         }
     }
 
+    /// Keeps the places of cells that others cover: those behind them stay in their columns.
+    fn cover(&mut self, start: &BytesStart<'_>) {
+        if self.path.last() == Some(&Element::Row)
+            && let Some(table) = self.tables.last_mut()
+        {
+            table.cells.push(Vec::new());
+            table.repeat(repeats(start));
+        }
+    }
+
     fn is_hidden(&self, start: &BytesStart<'_>) -> bool {
         let style = xml::attribute(start, "style-name").unwrap_or_default();
         self.styles.is_hidden(&style)
@@ -262,7 +294,9 @@ impl<'a> Body<'a> {
             }
             "table-cell" if self.path.last() == Some(&Element::Row) => {
                 self.sinks.push(Sink::default());
-                Element::Cell
+                Element::Cell {
+                    repeats: repeats(start),
+                }
             }
             "note" if in_paragraph => {
                 self.sinks.push(Sink::default());
@@ -368,10 +402,12 @@ impl<'a> Body<'a> {
             Element::Span { hidden } => self.hidden_spans -= usize::from(hidden),
             Element::List => self.lists.end(),
             Element::Row => self.end_row(),
-            Element::Cell => {
+            Element::Cell { repeats } => {
                 let cell = self.sinks.pop().unwrap_or_default();
                 if let Some(table) = self.tables.last_mut() {
                     table.cells.push(cell.pieces);
+                    table.width = table.cells.len();
+                    table.repeat(repeats);
                 }
             }
             Element::HeaderRows => {
@@ -434,14 +470,19 @@ impl<'a> Body<'a> {
         let Some(table) = self.tables.last_mut() else {
             return;
         };
-        let cells = mem::take(&mut table.cells);
+        let mut cells = mem::take(&mut table.cells);
+        let width = mem::take(&mut table.width);
+        table.repeats = 0;
         let filled = cells.iter().filter(|cell| !cell.is_empty()).count();
         let header = table.header_rows || table.names && filled > 0;
-        if !header && places(&cells) {
+        if !header && places(&cells[..width]) {
             for (kind, text) in cells.into_iter().flatten() {
                 self.send(kind, text);
             }
             return;
+        }
+        while cells.last().is_some_and(Vec::is_empty) {
+            cells.pop();
         }
         if filled > 0 {
             let cells: Vec<String> = cells.iter().map(|cell| join(cell)).collect();
@@ -495,5 +536,60 @@ impl<'a> Body<'a> {
         if self.paragraphs.is_empty() && self.tables.is_empty() && self.sinks.is_empty() {
             self.out.append(&mut self.footnotes);
         }
+    }
+}
+
+/// How many more cells there are like this one.
+fn repeats(start: &BytesStart<'_>) -> usize {
+    let count = xml::attribute(start, "number-columns-repeated");
+    let count = count.and_then(|count| count.parse().ok());
+    count.unwrap_or(1_usize).saturating_sub(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: &str = "<table-cell><p>a</p></table-cell>";
+    const COVERED: &str = "<covered-table-cell><p>hidden</p></covered-table-cell>";
+
+    /// The pieces of a table of one row: `=` before those that are rows.
+    fn row(cells: &str) -> Vec<String> {
+        let content = format!("<text><table><table-row>{cells}</table-row></table></text>");
+        let styles = Styles::read(&[]).expect("no styles");
+        let read = Body::new(&styles).read(&content).expect("well formed");
+        let shown = |(kind, text)| {
+            let is_row = matches!(kind, BlockKind::TableRow { .. });
+            format!("{}{text}", if is_row { "=" } else { "" })
+        };
+        read.pieces.into_iter().map(shown).collect()
+    }
+
+    #[test]
+    fn cells_stay_in_their_columns() {
+        let empty = "<table-cell/>";
+        let two = r#"<table-cell number-columns-repeated="2"/>"#;
+        let two_covered = r#"<covered-table-cell number-columns-repeated="2"/>"#;
+        assert_eq!(row(&format!("{A}{COVERED}{A}")), ["=a |  | a"]);
+        assert_eq!(row(&format!("{COVERED}{A}{empty}")), ["= | a"]);
+        assert_eq!(row(&format!("{A}{two}{A}{two}")), ["=a |  |  | a"]);
+        assert_eq!(row(&format!("{A}{two_covered}{A}")), ["=a |  |  | a"]);
+        assert_eq!(row(&format!("{A}{empty}")), ["=a"]);
+    }
+
+    #[test]
+    fn a_row_of_one_cell_places_it_whatever_it_covers() {
+        assert_eq!(row(A), ["a"]);
+        assert_eq!(row(&format!("{A}{COVERED}{COVERED}")), ["a"]);
+    }
+
+    #[test]
+    fn no_row_is_blown_up() {
+        let many = r#"<table-cell number-columns-repeated="4000000000"/>"#;
+        let separators = " | ".repeat(MAX_REPEATS + 2);
+        assert_eq!(
+            row(&format!("{many}{many}{A}")),
+            [format!("={separators}a")]
+        );
     }
 }

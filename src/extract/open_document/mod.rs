@@ -98,7 +98,11 @@ fn send(pieces: impl IntoIterator<Item = Piece>, blocks: &mut Blocks) -> Result<
         }
         blocks.layout(BlockKind::Code, &std::mem::take(&mut code))?;
         match kind {
-            BlockKind::Heading { .. } | BlockKind::TableRow { .. } => blocks.line(kind, &text)?,
+            BlockKind::Heading { .. } => blocks.line(kind, &text)?,
+            // Cell by cell: empty ones stay.
+            BlockKind::TableRow { header } => {
+                blocks.row(&text.split(" | ").collect::<Vec<_>>(), header)?;
+            }
             BlockKind::Paragraph
             | BlockKind::ListItem
             | BlockKind::Code

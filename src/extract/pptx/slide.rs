@@ -16,6 +16,10 @@ use super::{
     order::{Area, reading_order},
 };
 
+/// Groups within groups beyond this are read as if their shapes were in the last one that counts: each level moves all that
+/// it holds.
+const MAX_GROUPS: usize = 64;
+
 /// What is read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {
@@ -45,6 +49,7 @@ pub(super) fn read(text: &str, part: Part) -> Result<Option<Vec<Piece>>, Extract
         hidden: false,
         alternatives: Alternatives::default(),
         groups: vec![Shape::default()],
+        deep_groups: 0,
         shape: None,
         body: Body::default(),
         table: None,
@@ -157,6 +162,8 @@ struct Reader {
     alternatives: Alternatives,
     /// Open groups, the slide itself first.
     groups: Vec<Shape>,
+    /// How many groups too deep to count are open.
+    deep_groups: usize,
     shape: Option<Shape>,
     body: Body,
     table: Option<Table>,
@@ -184,6 +191,7 @@ impl Reader {
     fn start(&mut self, name: &str, start: &BytesStart<'_>) {
         match name {
             "sld" => self.hidden = xml::attribute(start, "show").as_deref() == Some("0"),
+            "grpSp" if self.groups.len() > MAX_GROUPS => self.deep_groups += 1,
             "grpSp" => self.groups.push(Shape::default()),
             "sp" | "graphicFrame" | "pic" | "cxnSp" => self.shape = Some(Shape::default()),
             "ph" => {
@@ -285,20 +293,23 @@ impl Reader {
                     group.inner.push(shape);
                 }
             }
-            "grpSp" if self.groups.len() > 1 => {
-                let Some(mut group) = self.groups.pop() else {
-                    return;
-                };
-                let inner = Shape {
-                    inner: mem::take(&mut group.inner),
-                    ..Shape::default()
-                };
-                group.own = inner.pieces();
-                if let Some(around) = self.groups.last_mut() {
-                    around.inner.push(group);
-                }
-            }
+            "grpSp" if self.deep_groups > 0 => self.deep_groups -= 1,
+            "grpSp" if self.groups.len() > 1 => self.end_group(),
             _ => {}
+        }
+    }
+
+    fn end_group(&mut self) {
+        let Some(mut group) = self.groups.pop() else {
+            return;
+        };
+        let inner = Shape {
+            inner: mem::take(&mut group.inner),
+            ..Shape::default()
+        };
+        group.own = inner.pieces();
+        if let Some(around) = self.groups.last_mut() {
+            around.inner.push(group);
         }
     }
 
@@ -436,4 +447,18 @@ fn role(kind: Option<&str>) -> Role {
 
 fn is_set(start: &BytesStart<'_>, name: &str) -> bool {
     matches!(xml::attribute(start, name).as_deref(), Some("1" | "true"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_of_any_depth_are_read_in_time() {
+        let shape = "<sp><txBody><p><r><t>text</t></r></p></txBody></sp>";
+        let groups = format!("<grpSp>{shape}").repeat(2000);
+        let slide = format!("<sld>{groups}{}{shape}</sld>", "</grpSp>".repeat(2000));
+        let pieces = read(&slide, Part::Slide).expect("well formed");
+        assert_eq!(pieces.map(|pieces| pieces.len()), Some(2001));
+    }
 }

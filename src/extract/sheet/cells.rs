@@ -13,6 +13,9 @@ use super::super::{
 /// Most columns of a sheet; Excel and LibreOffice have 16,384.
 const MAX_COLUMNS: u32 = 1 << 16;
 
+/// Most empty cells that are written in one run: a cell far out would cost as many in each row.
+const MAX_EMPTY: usize = 16;
+
 /// Of what parts a cell from the next.
 const SEPARATOR_BYTES: usize = 3;
 
@@ -180,7 +183,8 @@ impl Cells {
     fn cells(&self, places: &[Place], columns: &[usize]) -> Vec<&str> {
         let mut cells = Vec::new();
         for place in places {
-            cells.resize(columns[place.column as usize], "");
+            let column = columns[place.column as usize];
+            cells.resize(column.min(cells.len() + MAX_EMPTY), "");
             cells.push(&self.text[place.start as usize..place.end as usize]);
         }
         cells
@@ -195,6 +199,10 @@ struct Row<'a> {
 impl Row<'_> {
     /// Whether this row names the columns of the one right below it, which may have empty last cells.
     fn names_columns_of(&self, next: &Row<'_>) -> bool {
+        // One with gaps names nothing, however wide it is.
+        if self.cells.iter().any(|cell| cell.is_empty()) {
+            return false;
+        }
         let mut below = next.cells.clone();
         below.resize(below.len().max(self.cells.len()), "");
         next.number == self.number + 1 && is_header(&self.cells, &below)
@@ -248,6 +256,20 @@ mod tests {
     fn two_cells_far_apart_are_two_cells() {
         let far = cells(&[(0, 0, "near"), (1_048_575, 16_383, "far")]);
         assert_eq!(rows(far), ["near", " | far"]);
+    }
+
+    #[test]
+    fn a_cell_far_out_costs_no_row_its_whole_width() {
+        let mut sheet = Cells::new(1 << 20);
+        for column in 0..16_384 {
+            sheet.add(0, column, "1").expect("within the limit");
+        }
+        for row in 1..2_000 {
+            sheet.add(row, 16_383, "far").expect("within the limit");
+        }
+        let rows = rows(sheet);
+        assert_eq!(rows.len(), 2_000);
+        assert_eq!(rows[1], format!("{}far", " | ".repeat(MAX_EMPTY)));
     }
 
     #[test]

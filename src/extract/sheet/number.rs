@@ -138,6 +138,8 @@ impl NumberFormat {
             return String::new();
         }
         match &self.negative {
+            // The plain number has its own sign.
+            Some(part) if number < 0.0 && *part == Part::general() => plain(number),
             Some(part) if number < 0.0 => part.show(-number, from_1904),
             _ => match &self.zero {
                 Some(part) if number == 0.0 => part.show(number, from_1904),
@@ -171,7 +173,11 @@ impl Part {
 impl Decimal {
     fn show(&self, number: f64) -> String {
         // Excel rounds what 15 digits show: 2.5 and 1.005 go up.
-        let number = number * 10_f64.powi(self.power) * (1.0 + 1e-15);
+        // A whole number needs no rounding, and one of 15 digits would become another one.
+        let mut number = number * 10_f64.powi(self.power);
+        if number.fract() != 0.0 && number.abs() < 1e12 {
+            number *= 1.0 + 1e-15;
+        }
         let sign = if number < 0.0 { "-" } else { "" };
         let most = self.most_decimals.min(MAX_DECIMALS);
         let (digits, exponent) = if self.scientific {
@@ -183,6 +189,11 @@ impl Decimal {
             (format!("{:.most$}", number.abs()), String::new())
         };
         let (whole, decimals) = digits.split_once('.').unwrap_or((&digits, ""));
+        let (before, after) = (&self.before, &self.after);
+        // Digits that are there only if the number has them: a dash may stand for 0.
+        if number == 0.0 && self.least_digits + self.least_decimals == 0 && !self.scientific {
+            return format!("{before}{after}");
+        }
         let whole = format!("{whole:0>width$}", width = self.least_digits);
         let whole = if self.thousands {
             in_thousands(&whole)
@@ -193,7 +204,6 @@ impl Decimal {
         let (certain, rest) = decimals.split_at(least);
         let decimals = format!("{certain}{}", rest.trim_end_matches('0'));
         let point = if decimals.is_empty() { "" } else { "." };
-        let (before, after) = (&self.before, &self.after);
         format!("{sign}{before}{whole}{point}{decimals}{exponent}{after}")
     }
 }
@@ -313,6 +323,8 @@ struct Reading {
     commas: i32,
     general: bool,
     fraction: bool,
+    /// A text stands between digits.
+    parted: bool,
     date: bool,
     month: bool,
     time: bool,
@@ -329,6 +341,7 @@ impl Reading {
     }
 
     fn digit(&mut self, c: char) {
+        self.parted |= self.digits && !self.number.after.is_empty();
         self.digits = true;
         if self.commas > 0 {
             self.number.thousands = true;
@@ -387,7 +400,7 @@ impl Reading {
                 date: self.date || !self.time,
                 time: self.time,
             }
-        } else if self.fraction {
+        } else if self.fraction || self.parted {
             Part::general()
         } else if self.digits {
             Part::Decimal(self.number)
@@ -506,6 +519,10 @@ mod tests {
             ("0.00", 1.005, "1.01"),
             ("#,##0.00", 1_234_567.5, "1,234,567.50"),
             ("#,##0.##", 1234.5, "1,234.5"),
+            ("0", 490_154_203_237_518.0, "490154203237518"),
+            ("0", 999_999_999_999_999.0, "999999999999999"),
+            ("#,##0.00", 490_154_203_237_518.0, "490,154,203,237,518.00"),
+            ("#,##0.00", 999_999_999_999_999.0, "999,999,999,999,999.00"),
             ("0.0%", 0.1234, "12.3%"),
             ("0%", 0.5, "50%"),
             ("$#,##0_);($#,##0)", -1200.0, "($1,200)"),
@@ -515,6 +532,13 @@ mod tests {
             ("000", 7.0, "007"),
             ("0.00E+00", 12_345.0, "1.23E+04"),
             ("_-* #,##0_-;-* #,##0_-;_-* \"-\"_-", 0.0, "-"),
+            ("_(\"$\"* \"-\"??_)", 0.0, "$-"),
+            ("_(* #,##0_);_(* \\(#,##0\\);_(* \"-\"??_);_(@_)", 0.0, "-"),
+            ("#,##0", 0.0, "0"),
+            ("#,###", 0.0, ""),
+            ("000-00-0000", 123_456_789.0, "123456789"),
+            ("(###) ###-####", 5_551_234_567.0, "5551234567"),
+            ("000-000;-000-000", -123_456.0, "-123456"),
             ("General", 1.5, "1.5"),
             ("0.00;[Red]-0.00", -1.0, "-1.00"),
             ("[<1]0.00;0", 0.5, "0.5"),
