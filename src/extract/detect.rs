@@ -98,23 +98,60 @@ pub(super) fn shape(bytes: &[u8]) -> Shape {
     if bytes.starts_with(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1") {
         return ole_shape(bytes);
     }
-    let foreign = MAGIC
-        .iter()
-        .find(|(at, magic, _)| bytes.get(*at..).is_some_and(|rest| rest.starts_with(magic)));
-    if let Some((_, _, mime_type)) = foreign {
+    if let Some(mime_type) = foreign(bytes) {
         return Shape::Foreign(mime_type);
     }
-    if contains(&bytes[..bytes.len().min(HEAD_BYTES)], b"%PDF-") {
+    if is_pdf(bytes) {
         return Shape::Read(Format::Pdf);
     }
-    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    if text.trim_ascii_start().starts_with(b"{\\rtf") {
+    if text_start(bytes).starts_with(b"{\\rtf") {
         return Shape::Read(Format::Rtf);
     }
     if ends_as_zip(bytes) {
         return zip_shape(bytes);
     }
     Shape::Text
+}
+
+/// The bytes after a byte order mark and white space.
+fn text_start(bytes: &[u8]) -> &[u8] {
+    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    text.trim_ascii_start()
+}
+
+/// Whether it is a PDF, also one with something before it; program text names the mark too, but holds no objects.
+fn is_pdf(bytes: &[u8]) -> bool {
+    const MARK: &[u8] = b"%PDF-";
+    const PARTS: [&[u8]; 3] = [b"\nendobj", b"\rendobj", b"startxref"];
+    let head = &bytes[..bytes.len().min(HEAD_BYTES)];
+    text_start(head).starts_with(MARK)
+        || contains(head, MARK) && PARTS.iter().any(|part| contains(bytes, part))
+}
+
+/// The mime type of a known format that no extractor reads.
+fn foreign(bytes: &[u8]) -> Option<&'static str> {
+    MAGIC
+        .iter()
+        .filter(|(at, magic, _)| bytes.get(*at..).is_some_and(|rest| rest.starts_with(magic)))
+        .find(|(_, magic, _)| is_borne_out(bytes, magic))
+        .map(|(_, _, mime_type)| *mime_type)
+}
+
+/// Whether the bytes around a mark are of its format: marks of letters alone stand in texts too.
+fn is_borne_out(bytes: &[u8], magic: &[u8]) -> bool {
+    match magic {
+        b"WEBP" | b"WAVE" | b"AVI " => bytes.starts_with(b"RIFF"),
+        // The version; white space is none.
+        b"ID3" => matches!(bytes.get(3), Some(0..=8)),
+        b"GIF87a" | b"GIF89a" | b"BZh" | b"OggS" => bytes.iter().take(16).any(is_no_ascii_text),
+        // The size of the first box, which is small.
+        _ if magic.starts_with(b"ftyp") => bytes.first() == Some(&0),
+        _ => true,
+    }
+}
+
+fn is_no_ascii_text(byte: &u8) -> bool {
+    !byte.is_ascii() || byte.is_ascii_control() && !byte.is_ascii_whitespace()
 }
 
 /// Whether it is a zip with something before it, as gateways and broken servers add.
@@ -165,7 +202,7 @@ const PARTS: &[(&str, Shape)] = &[
     ("META-INF/container.xml", Shape::Read(Format::Epub)),
 ];
 
-/// Types that a zip may name in its first part, unpacked.
+/// Types that a zip may name in a part of its own.
 const DECLARED: &[(&str, Shape)] = &[
     (
         "application/vnd.oasis.opendocument.text",
@@ -186,14 +223,8 @@ fn zip_shape(bytes: &[u8]) -> Shape {
     let Ok(mut archive) = ZipArchive::new(Cursor::new(bytes)) else {
         return Shape::CutZip;
     };
-    if archive.index_for_name("mimetype").is_some() {
-        let head = &bytes[..bytes.len().min(HEAD_BYTES)];
-        let declared = DECLARED
-            .iter()
-            .find(|(mime_type, _)| contains(head, mime_type.as_bytes()));
-        if let Some((_, shape)) = declared {
-            return *shape;
-        }
+    if let Some(shape) = declared(&mut archive) {
+        return shape;
     }
     // Writers disagree on case, slashes and a leading slash.
     let names: Vec<String> = archive
@@ -218,6 +249,19 @@ fn zip_shape(bytes: &[u8]) -> Shape {
         return Shape::Read(Format::Docx);
     }
     Shape::Foreign("application/zip")
+}
+
+/// What a zip says it is; that part should be the first and unpacked, but is not once people have zipped it anew.
+fn declared(archive: &mut ZipArchive<Cursor<&[u8]>>) -> Option<Shape> {
+    const MAX_MIME_TYPE: u64 = 100;
+    let mut named = Vec::new();
+    let part = archive.by_name("mimetype").ok()?;
+    // One that cannot be unpacked to its end has said enough by then, or nothing.
+    part.take(MAX_MIME_TYPE).read_to_end(&mut named).ok();
+    DECLARED
+        .iter()
+        .find(|(mime_type, _)| contains(&named, mime_type.as_bytes()))
+        .map(|(_, shape)| *shape)
 }
 
 /// Whether a zip declares a Word document among its parts, wherever that lies.
@@ -463,4 +507,84 @@ fn has_prefix(text: &str, prefix: &str) -> bool {
     text.as_bytes()
         .get(..prefix.len())
         .is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use zip::{ZipWriter, write::SimpleFileOptions};
+
+    use super::*;
+
+    #[test]
+    fn words_of_a_text_are_no_mark() {
+        for text in [
+            "def is_pdf(data):\n    return data.startswith(b\"%PDF-\")\n",
+            "GIF89a is the later version of GIF.",
+            "GIF87a\tis the former.",
+            "BZhang wrote this letter.",
+            "OggS is what each page begins with.",
+            "ID3 tags",
+            "ID3\nTags of music.",
+            "The new WAVE of music",
+            "Four or WEBP?",
+            "See the AVI file",
+            "The ftyp box",
+            "see ftypheic",
+        ] {
+            assert_eq!(shape(text.as_bytes()), Shape::Text, "{text}");
+        }
+    }
+
+    #[test]
+    fn marks_are_known_by_what_is_around_them() {
+        for (bytes, mime_type) in [
+            (&b"GIF89a\x01\0\x01\0\x80\0\0"[..], "image/gif"),
+            (b"RIFF\x24\0\0\0WEBPVP8 ", "image/webp"),
+            (b"RIFF\x24\0\0\0WAVEfmt ", "audio/wav"),
+            (b"RIFF\x24\0\0\0AVI LIST", "video/x-msvideo"),
+            (b"\0\0\0\x18ftypheic", "image/heic"),
+            (b"\0\0\0\x18ftypisom", "video/mp4"),
+            (b"ID3\x03\0\0\0", "audio/mpeg"),
+            (b"OggS\0\x02\0\0", "audio/ogg"),
+            (
+                b"BZh91AY&SY\x9c\xf1\x02\x11\0",
+                "application/x-bzip-compressed",
+            ),
+        ] {
+            assert_eq!(shape(bytes), Shape::Foreign(mime_type));
+        }
+    }
+
+    #[test]
+    fn a_pdf_may_have_something_before_it() {
+        for bytes in [
+            &b"%PDF-1.4"[..],
+            b"\xef\xbb\xbf\r\n %PDF-1.4",
+            b"HTTP/1.1 200 OK\r\n\r\n%PDF-1.4\r1 0 obj\r<<>>\rendobj",
+            b"junk %PDF-1.4\n1 0 obj\n<<>>\nendobj",
+            b"junk %PDF-1.4 startxref",
+        ] {
+            assert_eq!(shape(bytes), Shape::Read(Format::Pdf));
+        }
+    }
+
+    #[test]
+    fn a_zip_says_what_it_is_wherever_and_however_that_is_packed() {
+        let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+        for (name, text) in [
+            ("content.xml", "<office:document-content/>".repeat(99)),
+            (
+                "mimetype",
+                "application/vnd.oasis.opendocument.text".to_owned(),
+            ),
+        ] {
+            zip.start_file(name, SimpleFileOptions::default())
+                .expect("a new part");
+            zip.write_all(text.as_bytes()).expect("memory");
+        }
+        let bytes = zip.finish().expect("memory").into_inner();
+        assert_eq!(shape(&bytes), Shape::Read(Format::Odt));
+    }
 }

@@ -34,6 +34,22 @@ struct Output {
     /// What came out, in several forms.
     #[serde(default)]
     data: Forms,
+    /// The kind of error that ended the cell.
+    #[serde(rename = "ename")]
+    error: Option<String>,
+    /// What the error says.
+    #[serde(rename = "evalue")]
+    message: Option<String>,
+}
+
+impl Output {
+    fn whole(self) -> String {
+        let said = self.text.whole() + &self.data.plain.whole();
+        match self.error {
+            Some(error) => format!("{said}{error}: {}", self.message.unwrap_or_default()),
+            None => said,
+        }
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -82,7 +98,7 @@ pub(super) fn extract(text: &str, blocks: &mut Blocks) -> Result<(), ExtractErro
             _ => blocks.layout(BlockKind::Paragraph, &source)?,
         }
         for output in cell.outputs {
-            let mut said = output.text.whole() + &output.data.plain.whole();
+            let mut said = output.whole();
             if let Some((end, _)) = said.char_indices().nth(MAX_OUTPUT_CHARS) {
                 said.truncate(end);
             }
@@ -102,7 +118,8 @@ mod tests {
             {"cell_type": "markdown", "source": ["# Rain\n", "By *month*."]},
             {"cell_type": "code", "source": "tips = 3\nprint(tips)", "outputs": [
                 {"output_type": "stream", "text": ["3\n"]},
-                {"output_type": "display_data", "data": {"image/png": "iVBOR", "text/plain": ["<Figure>"]}}]},
+                {"output_type": "display_data", "data": {"image/png": "iVBOR", "text/plain": ["<Figure>"]}},
+                {"output_type": "error", "ename": "KeyError", "evalue": "'May'", "traceback": ["..."]}]},
             {"cell_type": "raw", "source": ["left as is"]}]}"##;
         assert!(is_notebook(notebook));
         let mut blocks = Blocks::new(1000);
@@ -118,6 +135,7 @@ mod tests {
             (BlockKind::Code, "tips = 3\nprint(tips)"),
             (BlockKind::Code, "3"),
             (BlockKind::Code, "<Figure>"),
+            (BlockKind::Code, "KeyError: 'May'"),
             (BlockKind::Paragraph, "left as is"),
         ];
         assert_eq!(read, expected.map(|(kind, text)| (kind, text.to_owned())));

@@ -19,6 +19,8 @@ use super::{
     table::{Cell, Table},
 };
 
+/// How many content controls and other frames around a cell are looked past for its row.
+const MAX_FRAMES: usize = 16;
 /// Tables within tables beyond this are read as if they were not there.
 const MAX_TABLES: usize = 16;
 
@@ -222,7 +224,7 @@ impl<'a, 'b> Body<'a, 'b> {
             }
             "tbl" => Element::DeepTable,
             "tr" if self.in_table() => Element::Row,
-            "tc" if self.path.last() == Some(&Element::Row) => {
+            "tc" if self.in_row() => {
                 if let Some(table) = self.tables.last_mut() {
                     table.cells.push(Cell::default());
                 }
@@ -261,6 +263,12 @@ impl<'a, 'b> Body<'a, 'b> {
                 Element::Other
             }
         })
+    }
+
+    /// Whether a row is what lies around, but for content controls and tracked insertions.
+    fn in_row(&self) -> bool {
+        let mut around = self.path.iter().rev().take(MAX_FRAMES);
+        around.find(|element| **element != Element::Other) == Some(&Element::Row)
     }
 
     fn start_box(&mut self) -> Element {

@@ -52,7 +52,8 @@ impl Body<'_, '_> {
             "sym" => {
                 let code = xml::attribute(start, "char")
                     .and_then(|code| u32::from_str_radix(&code, 16).ok());
-                if let Some(c) = code.and_then(symbol) {
+                let font = xml::attribute(start, "font").unwrap_or_default();
+                if let Some(c) = code.and_then(|code| symbol(&font, code)) {
                     self.write(c.encode_utf8(&mut [0; 4]));
                 }
             }
@@ -160,15 +161,76 @@ impl Body<'_, '_> {
     }
 }
 
-/// The character of a symbol font that is known by its look; letters of such fonts are ornaments.
-fn symbol(code: u32) -> Option<char> {
-    match code & 0xff {
+/// The character of a symbol font that is known by its look; most of such fonts are ornaments.
+fn symbol(font: &str, code: u32) -> Option<char> {
+    match code {
+        0..=0xff | 0xf000..=0xf0ff if font.eq_ignore_ascii_case("Symbol") => {
+            symbol_of_adobe(code & 0xff)
+        }
+        0xf000..=0xf0ff => ornament(code & 0xff),
+        // Other private characters mean something in their font only.
+        0xe000..=0xf8ff => None,
+        _ => char::from_u32(code),
+    }
+}
+
+const fn ornament(code: u32) -> Option<char> {
+    match code {
         0xa7 | 0xb7 => Some('•'),
         0xe0 => Some('→'),
         0xfc => Some('✓'),
         0xfe => Some('☑'),
         0xa8 => Some('☐'),
-        _ if code < 0xf000 => char::from_u32(code),
         _ => None,
+    }
+}
+
+/// Letters and signs of the font Symbol, in the encoding that Adobe gave it.
+fn symbol_of_adobe(code: u32) -> Option<char> {
+    const CAPITALS: &str = "ΑΒΧΔΕΦΓΗΙϑΚΛΜΝΟΠΘΡΣΤΥςΩΞΨΖ";
+    const LETTERS: &str = "αβχδεφγηιϕκλμνοπθρστυϖωξψζ";
+    const SIGNS: &[(u32, char)] = &[
+        (0x22, '∀'),
+        (0x24, '∃'),
+        (0x2d, '−'),
+        (0xa3, '≤'),
+        (0xa5, '∞'),
+        (0xab, '↔'),
+        (0xac, '←'),
+        (0xad, '↑'),
+        (0xae, '→'),
+        (0xaf, '↓'),
+        (0xb0, '°'),
+        (0xb1, '±'),
+        (0xb3, '≥'),
+        (0xb4, '×'),
+        (0xb6, '∂'),
+        (0xb7, '•'),
+        (0xb8, '÷'),
+        (0xb9, '≠'),
+        (0xba, '≡'),
+        (0xbb, '≈'),
+        (0xbc, '…'),
+        (0xce, '∈'),
+        (0xd5, '∏'),
+        (0xd6, '√'),
+        (0xd7, '⋅'),
+        (0xe5, '∑'),
+        (0xf2, '∫'),
+    ];
+    let letter = |letters: &str, first: u32| {
+        let place = usize::try_from(code - first).ok()?;
+        letters.chars().nth(place)
+    };
+    match code {
+        0x41..=0x5a => letter(CAPITALS, 0x41),
+        0x61..=0x7a => letter(LETTERS, 0x61),
+        _ => SIGNS
+            .iter()
+            .find(|(sign, _)| *sign == code)
+            .map(|(_, character)| *character)
+            .or_else(|| {
+                char::from_u32(code).filter(|c| (' '..='?').contains(c) || "[]_{|}".contains(*c))
+            }),
     }
 }

@@ -169,6 +169,46 @@ fn tables_are_rows_and_those_that_only_place_things_vanish() {
 }
 
 #[test]
+fn cells_in_content_controls_are_cells() {
+    let cell = |text: &str| format!("<w:tc>{}</w:tc>", p(text));
+    let framed = format!(
+        "<w:sdt><w:sdtPr/><w:sdtContent>{}</w:sdtContent></w:sdt>",
+        cell("Ada")
+    );
+    let rows = [
+        format!("{}{framed}{}", cell("Name"), cell("x")),
+        format!(
+            "{}<w:ins>{}</w:ins><w:customXml>{}</w:customXml>",
+            cell("1"),
+            cell("2"),
+            cell("3")
+        ),
+    ];
+    let body = format!("<w:tbl><w:tr>{}</w:tr></w:tbl>", rows.join("</w:tr><w:tr>"));
+    assert_eq!(texts(&body, &[]), ["Name | Ada | x", "1 | 2 | 3"]);
+}
+
+#[test]
+fn symbols_are_read_by_their_font() {
+    let of = |font: &str, codes: &[&str]| {
+        let symbols = codes
+            .iter()
+            .map(|code| format!("<w:sym w:font='{font}' w:char='{code}'/>"));
+        let body = format!("<w:p><w:r>{}</w:r></w:p>", symbols.collect::<String>());
+        texts(&body, &[]).concat()
+    };
+    assert_eq!(of("Arial", &["00E0", "00A7", "FB01", "F041"]), "à§fi");
+    assert_eq!(of("Wingdings", &["F0E0", "F0A7", "F0FC", "F041"]), "→•✓");
+    let letters = ["F061", "F062", "F06D", "F044", "F057", "0070", "03B1"];
+    assert_eq!(of("Symbol", &letters), "αβμΔΩπα");
+    let signs = [
+        "F0B1", "F0B4", "F0B8", "F0A3", "F0B3", "F0B9", "F0BB", "F0A5", "F0D6", "F0E5", "F0B6",
+        "F0AE", "F0AC", "F0AB", "F0B0", "F0E7",
+    ];
+    assert_eq!(of("Symbol", &signs), "±×÷≤≥≠≈∞√∑∂→←↔°");
+}
+
+#[test]
 fn rows_that_are_marked_as_headers_are() {
     let marked = "<w:tr><w:trPr><w:tblHeader/></w:trPr><w:tc>";
     let body = format!(

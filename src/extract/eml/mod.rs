@@ -1,6 +1,6 @@
 //! E-mails: subject, who and when, what is said, the names of what is attached, and the messages that are carried along.
 //!
-//! Plain text is preferred to HTML that says the same. Attachments are named and not read.
+//! Plain text is preferred to HTML that says the same, unless it only tells to read the HTML. Attachments are named and not read.
 
 mod header;
 mod part;
@@ -8,7 +8,7 @@ mod transfer;
 
 use std::collections::HashSet;
 
-use crate::document::BlockKind;
+use crate::document::{Block, BlockKind};
 
 pub(super) use self::part::is_field;
 use self::{
@@ -16,6 +16,9 @@ use self::{
     part::{Leaf, Message},
 };
 use super::{blocks::Blocks, charset, error::ExtractError, html, text};
+
+/// Plain text of fewer visible characters may be there only to tell that the HTML says it.
+const MAX_STUB_CHARS: usize = 300;
 
 /// Adds what a message says.
 pub(super) fn extract(bytes: &[u8], blocks: &mut Blocks) -> Result<(), ExtractError> {
@@ -62,26 +65,99 @@ fn add(message: &Message<'_>, blocks: &mut Blocks) -> Result<(), ExtractError> {
     let lines: Vec<String> = lines.collect();
     blocks.prose(BlockKind::Paragraph, &lines.join("\n"))?;
     let mut attached = Vec::new();
-    let mut said = HashSet::new();
+    let mut body = Body::new(message.depth, blocks);
     for (at, leaf) in message.leaves.iter().enumerate() {
+        if !body.awaits(leaf.alternative) {
+            body.settle()?;
+        }
         match role(leaf, at == 0) {
-            Role::Plain => {
-                let text = decoded(leaf).unwrap_or_default();
-                if !text.trim().is_empty() {
-                    said.extend(leaf.alternative);
-                    text::extract(&text, blocks)?;
-                }
-            }
-            Role::Html => {
-                // The plainer alternatives come first.
-                if leaf.alternative.is_none_or(|group| !said.contains(&group)) {
-                    add_page(&decoded(leaf).unwrap_or_default(), message.depth, blocks)?;
-                }
-            }
+            Role::Plain => body.plain(leaf)?,
+            Role::Html => body.page(leaf)?,
             Role::Attachment(name) => attached.push(attachment(leaf, name.as_deref())),
         }
     }
+    body.settle()?;
     blocks.prose(BlockKind::Paragraph, &attached.join("\n"))
+}
+
+/// What the parts of a message say, alternatives once.
+struct Body<'a> {
+    depth: u8,
+    blocks: &'a mut Blocks,
+    /// The alternatives of which one was added.
+    said: HashSet<usize>,
+    /// A short plain text that waits for the page it may only stand in for.
+    short: Option<(usize, String)>,
+}
+
+impl<'a> Body<'a> {
+    fn new(depth: u8, blocks: &'a mut Blocks) -> Self {
+        Self {
+            depth,
+            blocks,
+            said: HashSet::new(),
+            short: None,
+        }
+    }
+
+    /// Whether a short text waits for a page of these alternatives.
+    fn awaits(&self, alternative: Option<usize>) -> bool {
+        let waiting = self.short.as_ref().map(|(group, _)| *group);
+        waiting == alternative
+    }
+
+    /// Adds the text that waits.
+    fn settle(&mut self) -> Result<(), ExtractError> {
+        match self.short.take() {
+            Some((group, text)) => self.say(Some(group), &text),
+            None => Ok(()),
+        }
+    }
+
+    fn say(&mut self, alternative: Option<usize>, text: &str) -> Result<(), ExtractError> {
+        if text.trim().is_empty() {
+            return Ok(());
+        }
+        self.said.extend(alternative);
+        text::extract(text, self.blocks)
+    }
+
+    fn plain(&mut self, leaf: &Leaf<'_>) -> Result<(), ExtractError> {
+        self.settle()?;
+        let text = decoded(leaf).unwrap_or_default();
+        match leaf.alternative {
+            Some(group) if visible_chars(&text) < MAX_STUB_CHARS => {
+                self.short = Some((group, text));
+                Ok(())
+            }
+            alternative => self.say(alternative, &text),
+        }
+    }
+
+    /// Adds a page that no plainer alternative, which comes first, says as well.
+    fn page(&mut self, leaf: &Leaf<'_>) -> Result<(), ExtractError> {
+        if leaf
+            .alternative
+            .is_some_and(|group| self.said.contains(&group))
+        {
+            return Ok(());
+        }
+        let mut apart = self.blocks.apart();
+        html::extract(&decoded(leaf).unwrap_or_default(), &mut apart)?;
+        let page = apart.take();
+        let shown: usize = page.iter().map(|block| visible_chars(&block.text)).sum();
+        if let Some((_, text)) = &self.short {
+            if shown <= 2 * visible_chars(text) {
+                return self.settle();
+            }
+            self.short = None;
+        }
+        add_page(page, self.depth, self.blocks)
+    }
+}
+
+fn visible_chars(text: &str) -> usize {
+    text.chars().filter(|c| !c.is_whitespace()).count()
 }
 
 /// What a part is to its message.
@@ -159,10 +235,8 @@ fn unflow(text: &str, joined_without_space: bool) -> String {
 }
 
 /// Adds a page whose headings stand under the subject.
-fn add_page(page: &str, depth: u8, blocks: &mut Blocks) -> Result<(), ExtractError> {
-    let mut apart = blocks.apart();
-    html::extract(page, &mut apart)?;
-    for block in apart.take() {
+fn add_page(page: Vec<Block>, depth: u8, blocks: &mut Blocks) -> Result<(), ExtractError> {
+    for block in page {
         let kind = if let BlockKind::Heading { level } = block.kind {
             let level = level.saturating_add(depth).saturating_add(1).min(6);
             BlockKind::Heading { level }

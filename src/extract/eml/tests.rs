@@ -50,6 +50,22 @@ fn plain_text_is_preferred_to_the_page_that_says_the_same() {
 }
 
 #[test]
+fn a_page_is_preferred_to_a_stub_that_tells_to_read_it() {
+    let stub = "Please view this message in HTML.";
+    let long = "The harbour opens at six. ".repeat(20);
+    let mail = |plain: &str, page: &str| {
+        texts(&format!(
+            "Subject: S\nContent-Type: multipart/mixed; boundary=m\n\n--m\nContent-Type: multipart/alternative; boundary=o\n\n\
+             --o\n\n{plain}\n--o\nContent-Type: text/html\n\n<p>{page}\n--o--\n--m\n\nafter\n--m--\n"
+        ))
+    };
+    assert_eq!(mail(stub, &long), ["S", long.trim_end(), "after"]);
+    assert_eq!(mail(stub, "Hello."), ["S", stub, "after"]);
+    let plain = long.trim_end();
+    assert_eq!(mail(plain, &long.repeat(3)), ["S", plain, "after"]);
+}
+
+#[test]
 fn parts_are_decoded_by_their_own_charset_and_encoding() {
     let mut mail = b"Subject: S\nContent-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: text/plain; charset=koi8-r\n\n".to_vec();
     mail.extend([0xd3, 0xcf, 0xcc, 0xce, 0xc3, 0xc5]);
