@@ -123,7 +123,7 @@ fn read(
     options: &serde_json::Value,
 ) -> Result<Vec<Page>, ExtractError> {
     match format {
-        Format::Pdf => pdf::extract(bytes, options, settings),
+        Format::Pdf => pdf::extract(bytes, settings, options),
         Format::Docx => docx::extract(bytes, settings, options),
         Format::Pptx => pptx::extract(bytes, settings),
         Format::Xlsx => sheet::xlsx(bytes, settings),

@@ -36,8 +36,8 @@ const MIN_PAGE_CHARS: usize = 20;
 /// them are read too, after their page.
 pub(super) fn extract(
     bytes: &[u8],
-    options: &Value,
     settings: &Settings,
+    options: &Value,
 ) -> Result<Vec<Page>, ExtractError> {
     let comments = options.get("comments").and_then(Value::as_bool);
     let mut reading = read(bytes, comments.unwrap_or(false), settings)?;
@@ -317,7 +317,7 @@ mod tests {
             ],
             "",
         );
-        let pages = extract(&file, &Value::Null, &settings()).expect("readable");
+        let pages = extract(&file, &settings(), &Value::Null).expect("readable");
         let texts: Vec<(Option<u32>, &str)> = pages
             .iter()
             .flat_map(|page| {
@@ -337,7 +337,7 @@ mod tests {
 
     #[test]
     fn a_file_says_why_it_has_no_text() {
-        let read = |file: &[u8]| extract(file, &Value::Null, &settings()).expect_err("no text");
+        let read = |file: &[u8]| extract(file, &settings(), &Value::Null).expect_err("no text");
         assert_eq!(
             read(&pdf(&[IMAGE, IMAGE], "")),
             ExtractError::Scanned { pages: 2 }
