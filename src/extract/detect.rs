@@ -143,14 +143,16 @@ fn is_borne_out(bytes: &[u8], magic: &[u8]) -> bool {
         b"WEBP" | b"WAVE" | b"AVI " => bytes.starts_with(b"RIFF"),
         // The version; white space is none.
         b"ID3" => matches!(bytes.get(3), Some(0..=8)),
-        b"GIF87a" | b"GIF89a" | b"BZh" | b"OggS" => bytes.iter().take(16).any(is_no_ascii_text),
+        b"GIF87a" | b"GIF89a" | b"BZh" | b"OggS" => {
+            bytes.iter().copied().take(16).any(is_no_ascii_text)
+        }
         // The size of the first box, which is small.
         _ if magic.starts_with(b"ftyp") => bytes.first() == Some(&0),
         _ => true,
     }
 }
 
-fn is_no_ascii_text(byte: &u8) -> bool {
+fn is_no_ascii_text(byte: u8) -> bool {
     !byte.is_ascii() || byte.is_ascii_control() && !byte.is_ascii_whitespace()
 }
 
