@@ -174,7 +174,7 @@ fn unharmed<T>(ask: impl FnOnce() -> T) -> Option<T> {
     answer.map_err(std::mem::forget).ok()
 }
 
-/// A text string of PDF: UTF-16 or UTF-8 by its mark, else PDFDocEncoding, which has the letters of windows-1252.
+/// A text string of PDF: UTF-16 or UTF-8 by its mark, else `PDFDocEncoding`, which has the letters of windows-1252.
 fn text_string(bytes: &[u8]) -> String {
     let (text, _, _) = encoding_rs::WINDOWS_1252.decode(bytes);
     text.into_owned()
