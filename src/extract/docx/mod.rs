@@ -58,7 +58,7 @@ pub(super) fn extract(
 ) -> Result<Vec<Page>, ExtractError> {
     let options = Options::of(options);
     let mut package = Package::open(bytes)?;
-    let main = main_part(&mut package)?;
+    let main = package.main_part("word/document.xml")?;
     let text = package
         .part(&main)?
         .ok_or_else(|| ExtractError::corrupt("its main part is missing"))?;
@@ -91,15 +91,6 @@ pub(super) fn extract(
         number: None,
         blocks: blocks.take(),
     }])
-}
-
-/// The name of the part that the package's own relationships call the document.
-fn main_part(package: &mut Package<'_>) -> Result<String, ExtractError> {
-    let main = package
-        .relationships("")?
-        .into_iter()
-        .find(|relationship| relationship.kind == "officeDocument");
-    Ok(main.map_or_else(|| "word/document.xml".to_owned(), |main| main.target))
 }
 
 /// The one part of a kind, if there is one.
