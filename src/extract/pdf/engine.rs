@@ -26,6 +26,10 @@ const PICTURE_COVERAGE: f32 = 0.5;
 /// So many filled shapes on a page without text are letters drawn as shapes.
 const MIN_DRAWN_SHAPES: u32 = 50;
 
+/// Nodes of page trees that are walked for a file, which is some seconds. The engine walks the whole tree for each page:
+/// without an end to it, a file would take time as the square of its pages.
+const MAX_WALKED: u32 = if cfg!(test) { 100 } else { 2_000_000 };
+
 /// What an engine makes of a file.
 #[derive(Debug, Default)]
 pub(super) struct Reading {
@@ -63,7 +67,8 @@ pub(super) struct Sheet {
 pub(super) fn read(bytes: &[u8], settings: &Settings) -> Result<Reading, ExtractError> {
     let refused = |error: unpdf::Error| refused(&error, bytes);
     let parser = PdfParser::from_bytes(bytes).map_err(refused)?;
-    if parser.page_count() > settings.max_pages {
+    let pages = parser.page_count();
+    if pages > settings.max_pages {
         return Err(ExtractError::TooLarge {
             limit: Limit::Pages(settings.max_pages),
         });
@@ -75,11 +80,24 @@ pub(super) fn read(bytes: &[u8], settings: &Settings) -> Result<Reading, Extract
         error: None,
     };
     parser
-        .for_each_page(options(), |event| reader.event(event))
+        .for_each_page(options(selection(pages)), |event| reader.event(event))
         .map_err(refused)?;
     match reader.error {
         Some(error) => Err(error),
-        None => Ok(reader.reading),
+        None => Ok(reader.reading.with_the_rest(pages)),
+    }
+}
+
+/// How many pages of a file of so many are read, the first ones; the others are left to the second engine.
+fn affordable(pages: u32) -> u32 {
+    pages.min(MAX_WALKED / pages.max(1))
+}
+
+fn selection(pages: u32) -> PageSelection {
+    match affordable(pages) {
+        // Of no pages no range can be named.
+        all if all == pages => PageSelection::All,
+        some => PageSelection::Range(1..=some),
     }
 }
 
@@ -97,14 +115,41 @@ fn refused(error: &unpdf::Error, bytes: &[u8]) -> ExtractError {
     }
 }
 
+impl Reading {
+    /// Adds the pages of a file of so many that were too many to be read. They are pictures if all before them are.
+    fn with_the_rest(mut self, pages: u32) -> Self {
+        let is_picture = self.sheets.iter().all(|sheet| sheet.is_picture);
+        for number in affordable(pages) + 1..=pages {
+            let mut sheet = Sheet::failed(number);
+            sheet.is_picture = is_picture;
+            self.sheets.push(sheet);
+        }
+        self
+    }
+}
+
+impl Sheet {
+    /// A page that was not read.
+    pub(super) fn failed(number: u32) -> Self {
+        Self {
+            page: Page {
+                number: Some(number),
+                blocks: Vec::new(),
+            },
+            failed: true,
+            ..Self::default()
+        }
+    }
+}
+
 /// Spelled out, since the engine's defaults start a pool of threads.
-fn options() -> PageStreamOptions {
+fn options(pages: PageSelection) -> PageStreamOptions {
     PageStreamOptions {
         error_mode: ErrorMode::Lenient,
         extract_text: true,
         extract_resources: false,
         min_image_dimension: 0,
-        pages: PageSelection::All,
+        pages,
         password: None,
         parallel: false,
         suppress_low_confidence_ocr: true,
@@ -140,14 +185,7 @@ impl Reader {
                     return ControlFlow::Break(());
                 }
             }
-            ParseEvent::PageFailed { page, .. } => self.reading.sheets.push(Sheet {
-                page: Page {
-                    number: Some(page),
-                    blocks: Vec::new(),
-                },
-                failed: true,
-                ..Sheet::default()
-            }),
+            ParseEvent::PageFailed { page, .. } => self.reading.sheets.push(Sheet::failed(page)),
             ParseEvent::Progress { .. } | ParseEvent::DocumentEnd { .. } => {}
         }
         ControlFlow::Continue(())

@@ -106,11 +106,7 @@ fn read_alone(
         ..Reading::default()
     };
     for (number, at) in (1..).zip(0..second.pages()) {
-        let mut sheet = Sheet {
-            failed: true,
-            ..Sheet::default()
-        };
-        sheet.page.number = Some(number);
+        let mut sheet = Sheet::failed(number);
         read_again(&mut sheet, Doubt::Failed, second.text(at), &mut blocks)?;
         reading.sheets.push(sheet);
     }
@@ -332,6 +328,40 @@ mod tests {
                 (Some(1), "The first page speaks of tea."),
                 (Some(2), "The second page speaks of bread.")
             ]
+        );
+    }
+
+    #[test]
+    fn pages_beyond_what_the_first_engine_may_walk_are_read_by_the_second() {
+        let lines: Vec<String> = (1..=20)
+            .map(|page| {
+                format!("BT /F 12 Tf 50 700 Td (Sheet {page} speaks of tea and bread.) Tj ET")
+            })
+            .collect();
+        let contents: Vec<&str> = lines.iter().map(String::as_str).collect();
+        let long = Settings {
+            max_pages: 20,
+            ..settings()
+        };
+        let first = engine::read(&pdf(&contents, ""), &long).expect("readable");
+        let unread = first.sheets.iter().filter(|sheet| sheet.failed);
+        assert_eq!(unread.count(), 15, "a walk of 100 nodes is five times 20");
+        let pages = extract(&pdf(&contents, ""), &long, &Value::Null).expect("readable");
+        let texts: Vec<(Option<u32>, String)> = pages
+            .iter()
+            .flat_map(|page| {
+                page.blocks
+                    .iter()
+                    .map(|block| (page.number, block.text.clone()))
+            })
+            .collect();
+        let all: Vec<(Option<u32>, String)> = (1..=20)
+            .map(|page| (Some(page), format!("Sheet {page} speaks of tea and bread.")))
+            .collect();
+        assert_eq!(texts, all);
+        assert_eq!(
+            extract(&pdf(&[IMAGE; 20], ""), &long, &Value::Null),
+            Err(ExtractError::Scanned { pages: 20 })
         );
     }
 
