@@ -142,7 +142,9 @@ fn read_again(
     lines::add(&text, &headings, blocks)?;
     sheet.page.blocks = blocks.take();
     sheet.failed = false;
-    sheet.unreadable_runs = 0;
+    // A run that this engine could read has one letter at least.
+    let found = visible(&text).saturating_sub(sheet.chars);
+    sheet.unreadable_runs = sheet.unreadable_runs.saturating_sub(found);
     sheet.chars = visible(&text);
     sheet.nonsense = nonsense(&text);
     Ok(())
@@ -246,6 +248,19 @@ mod tests {
         let mut nonsense = reading(&[TEXT], 0);
         nonsense.sheets[0].nonsense = 20;
         assert_eq!(check(&nonsense), Err(ExtractError::NoText));
+    }
+
+    #[test]
+    fn letters_that_neither_engine_can_read_stay_hidden() {
+        let mut sheet = Sheet {
+            unreadable_runs: 100,
+            chars: 4,
+            ..Sheet::default()
+        };
+        let text = Some(TEXT.to_owned());
+        read_again(&mut sheet, Doubt::Lost, text, &mut Blocks::new(1000)).expect("little");
+        assert_eq!(sheet.chars, 31);
+        assert_eq!(sheet.unreadable_runs, 100 - 27);
     }
 
     #[test]
