@@ -23,6 +23,9 @@ use crate::{
     objects,
 };
 
+/// Extractors at work: more of them than cores, so that a file that hangs does not hold up the others.
+const CHILDREN_PER_CORE: usize = 2;
+
 /// Lease renewal is every third of a lease; below this a slow database looks like a lost lease.
 const MIN_LEASE: Duration = Duration::from_secs(3);
 /// The parsers need about this much before they see a byte of the file.
@@ -255,12 +258,16 @@ fn sandbox(reader: &mut Reader<'_>, program: PathBuf) -> sandbox::Settings {
         program,
         timeout: reader.duration("EXTRACT_TIMEOUT"),
         memory_bytes,
+        children: CHILDREN_PER_CORE * cores(),
     }
 }
 
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
 fn worker(reader: &mut Reader<'_>) -> Worker {
-    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    let concurrency = reader.parsed("WORKER_CONCURRENCY", "a number of files", cores * 2);
+    let concurrency = reader.parsed("WORKER_CONCURRENCY", "a number of files", cores() * 2);
     if concurrency == 0 {
         reader.problem(
             "WORKER_CONCURRENCY",

@@ -1,0 +1,189 @@
+//! What a whole drain costs: `cargo bench --bench throughput -- [--small N] [--delay MS] [FOLDER…]`.
+//!
+//! Starts Postgres, S3 and the provider's stand-in, uploads the files, and drains them with the program in a process of
+//! its own. Prints the worker's processor time (its children's too, the servers' not), wall time and memory, and the
+//! overhead ratio: the drain's processor time by that of the work that cannot be avoided, measured in the same run.
+//! Without a folder it reads `fixtures/`.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a bench reads the environment, looks at a process from time to time, and writes rows that the program never writes"
+)]
+#![expect(clippy::cast_precision_loss, reason = "figures for people")]
+
+mod floor;
+mod process;
+mod servers;
+
+use std::{
+    fs,
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::Context as _;
+
+use self::{floor::Floor, process::Usage, servers::Servers};
+
+/// What to drain.
+struct Plan {
+    /// Every file in and below these.
+    folders: Vec<PathBuf>,
+    /// So many notes of a kilobyte.
+    small: usize,
+    /// How long the provider thinks.
+    delay: Duration,
+}
+
+/// A file to upload.
+struct Upload {
+    name: String,
+    bytes: Vec<u8>,
+}
+
+fn main() -> anyhow::Result<()> {
+    let plan = Plan::of(std::env::args().skip(1))?;
+    let uploads = plan.uploads()?;
+    let size: usize = uploads.iter().map(|upload| upload.bytes.len()).sum();
+    let runtime = tokio::runtime::Runtime::new()?;
+    let (usage, outcomes, floor) = runtime.block_on(async {
+        let servers = Servers::start(plan.delay).await?;
+        servers.upload(&uploads).await?;
+        let usage = servers.drain().await?;
+        let outcomes = servers.outcomes().await?;
+        let floor = floor::measure(&uploads, &servers).await?;
+        servers.stop().await?;
+        anyhow::Ok((usage, outcomes, floor))
+    })?;
+    print(uploads.len(), size, &usage, &outcomes, &floor).context("cannot print")
+}
+
+fn print(
+    files: usize,
+    size: usize,
+    usage: &Usage,
+    outcomes: &[(String, i64)],
+    floor: &Floor,
+) -> io::Result<()> {
+    let out = &mut io::stdout().lock();
+    let megabytes = size as f64 / 1e6;
+    let cpu = usage.cpu();
+    let wall = usage.wall.as_secs_f64();
+    writeln!(
+        out,
+        "{files} files, {megabytes:.1} MB, {} chunks",
+        floor.rows
+    )?;
+    for (outcome, count) in outcomes {
+        writeln!(out, "  {count:>6} {outcome}")?;
+    }
+    writeln!(
+        out,
+        "drain: {cpu:.2} s of CPU ({:.2} in the worker, {:.2} in its children), {wall:.2} s of wall",
+        usage.own, usage.children
+    )?;
+    writeln!(
+        out,
+        "  a file: {:.3} ms of CPU, {:.0} files/s, {:.1} MB/s of wall",
+        cpu / files as f64 * 1e3,
+        files as f64 / wall,
+        megabytes / wall
+    )?;
+    writeln!(
+        out,
+        "  memory, peak of PSS: {:.0} MB the worker, {:.0} MB with its children",
+        usage.own_memory / 1e6,
+        usage.memory / 1e6
+    )?;
+    let Floor {
+        extract,
+        tokenize,
+        copy,
+        ..
+    } = floor;
+    writeln!(
+        out,
+        "floor: extract {extract:.2} + tokenize {tokenize:.2} + copy {copy:.2} s of CPU"
+    )?;
+    writeln!(
+        out,
+        "overhead ratio: {:.2}",
+        cpu / (extract + tokenize + copy)
+    )
+}
+
+impl Plan {
+    fn of(arguments: impl Iterator<Item = String>) -> anyhow::Result<Self> {
+        let mut plan = Self {
+            folders: Vec::new(),
+            small: 0,
+            delay: Duration::from_millis(50),
+        };
+        // Cargo adds `--bench`.
+        let mut arguments = arguments.filter(|argument| argument != "--bench");
+        while let Some(argument) = arguments.next() {
+            let mut number = || -> anyhow::Result<u32> {
+                let number = arguments.next().unwrap_or_default();
+                number
+                    .parse()
+                    .with_context(|| format!("{argument} wants a number"))
+            };
+            match argument.as_str() {
+                "--small" => plan.small = number()? as usize,
+                "--delay" => plan.delay = Duration::from_millis(number()?.into()),
+                folder => plan.folders.push(folder.into()),
+            }
+        }
+        if plan.folders.is_empty() && plan.small == 0 {
+            plan.folders
+                .push(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures"));
+        }
+        Ok(plan)
+    }
+
+    fn uploads(&self) -> anyhow::Result<Vec<Upload>> {
+        let mut uploads = (0..self.small).map(note).collect();
+        for folder in &self.folders {
+            read(folder, &mut uploads)
+                .with_context(|| format!("cannot read {}", folder.display()))?;
+        }
+        Ok(uploads)
+    }
+}
+
+fn read(path: &Path, uploads: &mut Vec<Upload>) -> io::Result<()> {
+    if path.is_dir() {
+        let mut entries = fs::read_dir(path)?.collect::<Result<Vec<_>, _>>()?;
+        entries.sort_by_key(fs::DirEntry::path);
+        return entries
+            .iter()
+            .try_for_each(|entry| read(&entry.path(), uploads));
+    }
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    uploads.push(Upload {
+        name: name.into_owned(),
+        bytes: fs::read(path)?,
+    });
+    Ok(())
+}
+
+/// A kilobyte of text that no other note has.
+fn note(number: usize) -> Upload {
+    const WORDS: [&str; 8] = [
+        "harbour", "gauge", "tide", "keeper", "lamp", "storm", "reading", "wind",
+    ];
+    let mut text = format!("Note {number}.");
+    let mut seed = number;
+    while text.len() < 1000 {
+        seed = seed
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        text.push(' ');
+        text.push_str(WORDS[(seed >> 33) % WORDS.len()]);
+    }
+    Upload {
+        name: format!("note-{number}.txt"),
+        bytes: text.into_bytes(),
+    }
+}
