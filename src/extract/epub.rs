@@ -17,7 +17,7 @@ use super::{
     blocks::Blocks,
     error::{ExtractError, Limit},
     html,
-    package::{self, Package},
+    package::{self, Package, readable},
     xml::{self, Node},
 };
 
@@ -208,11 +208,8 @@ impl Book {
         let mut chapters = HashMap::new();
         let nav = self.items.values().find(|item| item.navigates);
         for part in nav.map(|item| &item.part).into_iter().chain(&self.ncx) {
-            if let Some(text) = readable(package.part(part))? {
-                let folder = part.rsplit_once('/').map_or("", |(folder, _)| folder);
-                // What was read of a malformed one is as good.
-                let _malformed = read_contents(&text, folder, &mut chapters);
-            }
+            let folder = part.rsplit_once('/').map_or("", |(folder, _)| folder);
+            readable(read_contents(&package.side(part)?, folder, &mut chapters))?;
         }
         Ok(chapters)
     }
@@ -290,14 +287,6 @@ impl Reader {
             number: None,
             blocks,
         })
-    }
-}
-
-/// A part that is missing or damaged is passed over, unless the whole book is too large or under a password.
-fn readable(part: Result<Option<String>, ExtractError>) -> Result<Option<String>, ExtractError> {
-    match part {
-        Err(ExtractError::Corrupt { .. }) => Ok(None),
-        part => part,
     }
 }
 

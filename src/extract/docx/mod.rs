@@ -27,7 +27,7 @@ use super::{
     Settings,
     blocks::Blocks,
     error::ExtractError,
-    package::{Package, Relationship},
+    package::{Package, Relationship, readable},
     xml,
 };
 
@@ -63,14 +63,8 @@ pub(super) fn extract(
         .part(&main)?
         .ok_or_else(|| ExtractError::corrupt("its main part is missing"))?;
     let related = package.relationships(&main)?;
-    let styles = match part(&mut package, &related, "styles")? {
-        Some(text) => Styles::read(&text)?,
-        None => Styles::default(),
-    };
-    let mut numbering = match part(&mut package, &related, "numbering")? {
-        Some(text) => Numbering::read(&text)?,
-        None => Numbering::default(),
-    };
+    let styles = readable(Styles::read(&part(&mut package, &related, "styles")?))?;
+    let mut numbering = readable(Numbering::read(&part(&mut package, &related, "numbering")?))?;
     let mut context = Context::new(&styles, &mut numbering);
     context.footnotes = notes(&mut package, &related, "footnotes", &mut context)?;
     context.endnotes = notes(&mut package, &related, "endnotes", &mut context)?;
@@ -93,18 +87,18 @@ pub(super) fn extract(
     }])
 }
 
-/// The one part of a kind, if there is one.
+/// The one part of a kind, or no text if there is none that can be read.
 fn part(
     package: &mut Package<'_>,
     related: &[Relationship],
     kind: &str,
-) -> Result<Option<String>, ExtractError> {
+) -> Result<String, ExtractError> {
     match related
         .iter()
         .find(|relationship| relationship.kind == kind)
     {
-        Some(relationship) => package.part(&relationship.target),
-        None => Ok(None),
+        Some(relationship) => package.side(&relationship.target),
+        None => Ok(String::new()),
     }
 }
 
@@ -116,12 +110,11 @@ fn notes(
     context: &mut Context<'_>,
 ) -> Result<HashMap<String, String>, ExtractError> {
     let mut notes = HashMap::new();
-    if let Some(text) = part(package, related, kind)? {
-        body::read_notes(&text, context, |start, note| {
-            let id = xml::attribute(start, "id").unwrap_or_default();
-            notes.insert(id.into_owned(), note);
-        })?;
-    }
+    let text = part(package, related, kind)?;
+    readable(body::read_notes(&text, context, |start, note| {
+        let id = xml::attribute(start, "id").unwrap_or_default();
+        notes.insert(id.into_owned(), note);
+    }))?;
     Ok(notes)
 }
 
@@ -132,17 +125,16 @@ fn comments(
     context: &mut Context<'_>,
 ) -> Result<HashMap<String, String>, ExtractError> {
     let mut comments = HashMap::new();
-    if let Some(text) = part(package, related, "comments")? {
-        body::read_notes(&text, context, |start, comment| {
-            let id = xml::attribute(start, "id").unwrap_or_default();
-            let author = xml::attribute(start, "author").unwrap_or_default();
-            let label = match author.trim() {
-                "" => "[comment]".to_owned(),
-                author => format!("[comment by {author}]"),
-            };
-            comments.insert(id.into_owned(), format!("{label} {comment}"));
-        })?;
-    }
+    let text = part(package, related, "comments")?;
+    readable(body::read_notes(&text, context, |start, comment| {
+        let id = xml::attribute(start, "id").unwrap_or_default();
+        let author = xml::attribute(start, "author").unwrap_or_default();
+        let label = match author.trim() {
+            "" => "[comment]".to_owned(),
+            author => format!("[comment by {author}]"),
+        };
+        comments.insert(id.into_owned(), format!("{label} {comment}"));
+    }))?;
     Ok(comments)
 }
 
@@ -163,11 +155,9 @@ impl Margins {
             .iter()
             .filter(|relationship| relationship.kind == kind)
         {
-            let Some(text) = package.part(&relationship.target)? else {
-                continue;
-            };
+            let text = package.side(&relationship.target)?;
             let mut margin = blocks.apart();
-            body::read_margin(&text, context, &mut margin)?;
+            readable(body::read_margin(&text, context, &mut margin))?;
             for Block { text, .. } in margin.take() {
                 // A row of which only the page's number was.
                 let text = text.trim_matches([' ', '|']);

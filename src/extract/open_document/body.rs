@@ -12,6 +12,7 @@ use super::{
     super::{
         drawing,
         error::ExtractError,
+        package::readable,
         table::{Piece, join, places},
         xml::{self, Node},
     },
@@ -175,14 +176,12 @@ impl<'a> Body<'a> {
         })
     }
 
-    /// Reads the headers and footers among the styles.
+    /// Reads the headers and footers among the styles, as far as they can be read.
     pub(super) fn margins(mut self, styles: &str) -> Result<Margins, ExtractError> {
-        if !styles.trim().is_empty() {
-            xml::walk(styles, |node| {
-                self.node(node);
-                Ok(())
-            })?;
-        }
+        readable(xml::walk(styles, |node| {
+            self.node(node);
+            Ok(())
+        }))?;
         let mut seen = HashSet::new();
         for pieces in [&mut self.margins.headers, &mut self.margins.footers] {
             pieces.retain(|(_, text)| seen.insert(text.clone()));

@@ -6,7 +6,7 @@ use super::{
     super::{
         compound::{f64_at, u16_at, u32_at},
         error::ExtractError,
-        package::{Package, Relationship},
+        package::{Package, Relationship, readable},
     },
     Book, biff,
     cells::{Area, Cells, Note},
@@ -32,16 +32,18 @@ pub(super) fn read(
         None => Ok(None),
     };
     let strings = strings(&part("sharedStrings")?.unwrap_or_default());
-    let mut formats = formats(&part("styles")?.unwrap_or_default());
+    let mut formats = formats(&readable(part("styles"))?.unwrap_or_default());
     let workbook = Workbook::read(&bytes);
     formats.from_1904 = workbook.from_1904;
+    let mut any = workbook.sheets.is_empty();
     for sheet in &workbook.sheets {
         let Some(place) = related.iter().find(|related| related.id == sheet.id) else {
             continue;
         };
-        let Some(bytes) = package.bytes(&place.target)? else {
+        let Some(bytes) = readable(package.bytes(&place.target))? else {
             continue;
         };
+        any = true;
         let mut reader = Reader {
             strings: &strings,
             formats: &formats,
@@ -58,6 +60,9 @@ pub(super) fn read(
         let mut notes = said_around(package, &place.target, &mut cells)?;
         notes.extend(margins);
         book.add(&sheet.name, cells, &notes)?;
+    }
+    if !any {
+        return Err(ExtractError::corrupt("none of its sheets can be read"));
     }
     Ok(())
 }
@@ -254,7 +259,7 @@ fn said_around(
     for Relationship { kind, target, .. } in package.relationships(sheet)? {
         match &*kind {
             "table" => {
-                let bytes = package.bytes(&target)?.unwrap_or_default();
+                let bytes = readable(package.bytes(&target))?.unwrap_or_default();
                 for (kind, data) in (Records { left: &bytes }) {
                     let headed = kind == 0x157 && u32_at(data, 24).is_some_and(|rows| rows > 0);
                     if let Some(area) = area(data).filter(|_| headed) {
@@ -262,7 +267,10 @@ fn said_around(
                     }
                 }
             }
-            "comments" => comments(&package.bytes(&target)?.unwrap_or_default(), &mut notes),
+            "comments" => {
+                let bytes = readable(package.bytes(&target))?.unwrap_or_default();
+                comments(&bytes, &mut notes);
+            }
             "drawing" => xlsx::drawn(package, &target, &mut notes)?,
             _ => {}
         }

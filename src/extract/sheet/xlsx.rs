@@ -10,7 +10,7 @@ use super::{
     super::{
         drawing,
         error::ExtractError,
-        package::{Package, Relationship},
+        package::{Package, Relationship, readable},
         xml::{self, Node},
     },
     Book,
@@ -40,16 +40,15 @@ pub(super) fn read(
         Some(text) => read_strings(&text)?,
         None => Strings::default(),
     };
-    let mut formats = match part("styles")? {
-        Some(text) => read_formats(&text)?,
-        None => Formats::default(),
-    };
+    let styles = readable(part("styles"))?.unwrap_or_default();
+    let mut formats = readable(read_formats(&styles))?;
     formats.from_1904 = workbook.from_1904;
+    let mut any = workbook.sheets.is_empty();
     for sheet in &workbook.sheets {
         let Some(place) = related.iter().find(|related| related.id == sheet.id) else {
             continue;
         };
-        let Some(text) = package.part(&place.target)? else {
+        let Some(text) = readable(package.part(&place.target))? else {
             continue;
         };
         let mut reader = Reader {
@@ -64,7 +63,11 @@ pub(super) fn read(
             text: String::new(),
             phonetic: 0,
         };
-        xml::walk(&text, |node| reader.node(node))?;
+        let walked = xml::walk(&text, |node| reader.node(node));
+        if readable(walked.map(Some))?.is_none() {
+            continue;
+        }
+        any = true;
         let Reader {
             mut cells,
             notes: margins,
@@ -73,6 +76,9 @@ pub(super) fn read(
         let mut notes = said_around(package, &place.target, &mut cells)?;
         notes.extend(margins);
         book.add(&sheet.name, cells, &notes)?;
+    }
+    if !any {
+        return Err(ExtractError::corrupt("none of its sheets can be read"));
     }
     Ok(())
 }
@@ -320,13 +326,11 @@ fn said_around(
     for Relationship { kind, target, .. } in &related {
         match &**kind {
             "table" => {
-                if let Some(text) = package.part(target)? {
-                    table(&text, cells)?;
-                }
+                readable(table(&package.side(target)?, cells))?;
             }
             // Threads are told again as comments, for older programs.
-            "threadedComment" => comments(package.part(target)?, &mut notes)?,
-            "comments" if !threaded => comments(package.part(target)?, &mut notes)?,
+            "threadedComment" => readable(comments(&package.side(target)?, &mut notes))?,
+            "comments" if !threaded => readable(comments(&package.side(target)?, &mut notes))?,
             "drawing" => drawn(package, target, &mut notes)?,
             _ => {}
         }
@@ -345,10 +349,9 @@ fn table(text: &str, cells: &mut Cells) -> Result<(), ExtractError> {
     })
 }
 
-fn comments(text: Option<String>, notes: &mut Vec<Note>) -> Result<(), ExtractError> {
-    let Some(text) = text else { return Ok(()) };
+fn comments(text: &str, notes: &mut Vec<Note>) -> Result<(), ExtractError> {
     let (mut on, mut said, mut in_text) = (String::new(), String::new(), false);
-    xml::walk(&text, |node| {
+    xml::walk(text, |node| {
         match node {
             Node::Start("comment" | "threadedComment", start) => {
                 on = xml::attribute(start, "ref")
@@ -380,19 +383,16 @@ pub(super) fn drawn(
     drawing: &str,
     notes: &mut Vec<Note>,
 ) -> Result<(), ExtractError> {
-    if let Some(text) = package.part(drawing)? {
-        let paragraphs = drawing::paragraphs(&text)?;
-        notes.extend(
-            paragraphs
-                .into_iter()
-                .map(|text| (BlockKind::Paragraph, text)),
-        );
-    }
+    let paragraphs = readable(drawing::paragraphs(&package.side(drawing)?))?;
+    notes.extend(
+        paragraphs
+            .into_iter()
+            .map(|text| (BlockKind::Paragraph, text)),
+    );
     for related in package.relationships(drawing)? {
-        if related.kind == "chart"
-            && let Some(text) = package.part(&related.target)?
-        {
-            let titles = drawing::chart(&text)?.titles;
+        if related.kind == "chart" {
+            let text = package.side(&related.target)?;
+            let titles = readable(drawing::chart(&text))?.titles;
             notes.extend(titles.into_iter().map(|title| (BlockKind::Caption, title)));
         }
     }
