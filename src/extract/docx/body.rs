@@ -83,6 +83,8 @@ pub(super) enum Element {
     Text,
     /// The code of a field.
     FieldCode,
+    /// The list of a field.
+    DropDown,
     /// A field that shows a page's number.
     PageNumber,
     Table,
@@ -245,6 +247,11 @@ impl<'a, 'b> Body<'a, 'b> {
             }
             "txbxContent" => self.start_box(),
             "instrText" => Element::FieldCode,
+            "ddList" => Element::DropDown,
+            "altChunk" => {
+                self.send_chunk(start)?;
+                Element::Other
+            }
             "fldSimple" => self.start_field(start),
             "oMathPara" => {
                 self.formulas.set_alone(true);
@@ -346,6 +353,7 @@ impl<'a, 'b> Body<'a, 'b> {
             | Element::RunSettings
             | Element::Text
             | Element::FieldCode
+            | Element::DropDown
             | Element::RowSettings
             | Element::CellSettings
             | Element::DeepTable

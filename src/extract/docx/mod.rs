@@ -2,10 +2,12 @@
 //!
 //! Headings by style, lists and headings with their numbers, tables as rows, footnotes after what refers to them, endnotes last,
 //! headers first and footers last, each text once and without page numbers. Tracked changes are read as accepted; hidden text
-//! and field codes are left out, and comments unless they are asked for.
+//! and field codes are left out, and comments unless they are asked for. Documents of other kinds are read where they are shown.
 
 mod body;
+mod chunk;
 mod context;
+mod drop_down;
 mod field;
 mod formula;
 mod mark;
@@ -56,7 +58,20 @@ pub(super) fn extract(
     settings: &Settings,
     options: &Value,
 ) -> Result<Vec<Page>, ExtractError> {
-    let options = Options::of(options);
+    read(bytes, settings, options, true)
+}
+
+/// The same, with or without the documents of other kinds that it shows in place.
+fn read(
+    bytes: &[u8],
+    settings: &Settings,
+    options: &Value,
+    with_chunks: bool,
+) -> Result<Vec<Page>, ExtractError> {
+    let Options {
+        comments: with_comments,
+        heading_numbers,
+    } = Options::of(options);
     let mut package = Package::open(bytes)?;
     let main = package.main_part("word/document.xml")?;
     let text = package
@@ -68,9 +83,12 @@ pub(super) fn extract(
     let mut context = Context::new(&styles, &mut numbering);
     context.footnotes = notes(&mut package, &related, "footnotes", &mut context)?;
     context.endnotes = notes(&mut package, &related, "endnotes", &mut context)?;
-    context.heading_numbers = options.heading_numbers;
-    if options.comments {
+    context.heading_numbers = heading_numbers;
+    if with_comments {
         context.comments = comments(&mut package, &related, &mut context)?;
+    }
+    if with_chunks {
+        context.chunks = chunk::chunks(&mut package, &related, settings, options)?;
     }
 
     let mut blocks = Blocks::new(settings.max_text_bytes);
