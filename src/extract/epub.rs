@@ -16,6 +16,7 @@ use super::{
     Settings,
     blocks::Blocks,
     error::{ExtractError, Limit},
+    escape::unescape,
     html,
     package::{self, Package, readable},
     xml::{self, Node},
@@ -297,22 +298,8 @@ fn attribute(start: &BytesStart<'_>, name: &str) -> String {
 /// The part that an address within the book means, as it is looked up.
 fn part_of(folder: &str, address: &str) -> String {
     let path = address.split('#').next().unwrap_or_default();
-    package::normal(&package::resolve(folder, &unescaped(path)))
-}
-
-/// `%20` and the like as what they stand for.
-fn unescaped(path: &str) -> String {
-    let mut bytes = Vec::with_capacity(path.len());
-    let mut rest = path.as_bytes();
-    while let Some((byte, after)) = rest.split_first() {
-        let code = after.get(..2).filter(|_| *byte == b'%');
-        let code = code
-            .and_then(|code| std::str::from_utf8(code).ok())
-            .and_then(|code| u8::from_str_radix(code, 16).ok());
-        bytes.push(code.unwrap_or(*byte));
-        rest = if code.is_some() { &after[2..] } else { after };
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+    let path = unescape(path.as_bytes(), b'%');
+    package::normal(&package::resolve(folder, &String::from_utf8_lossy(&path)))
 }
 
 #[cfg(test)]

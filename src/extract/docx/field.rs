@@ -117,7 +117,7 @@ impl Fields {
 }
 
 /// Whether a field of this code shows a page's number or how many there are.
-pub(super) fn is_page_number(code: &str) -> bool {
+pub(in crate::extract) fn is_page_number(code: &str) -> bool {
     let name = code.split_ascii_whitespace().next().unwrap_or_default();
     ["PAGE", "NUMPAGES", "SECTIONPAGES"]
         .iter()

@@ -23,7 +23,7 @@ use serde_json::Value;
 
 use crate::document::{Block, BlockKind, Page};
 
-pub(super) use self::field::PAGE_WORDS;
+pub(super) use self::field::{PAGE_WORDS, is_page_number};
 use self::{context::Context, numbering::Numbering, styles::Styles};
 use super::{
     Settings,
