@@ -4,13 +4,15 @@
 //! charts, and the speaker's notes. Layouts and masters, slide numbers, dates and footers are left out.
 
 mod order;
+mod shape;
 mod slide;
+mod text;
 
 use std::collections::{HashMap, HashSet};
 
 use crate::document::{BlockKind, Page};
 
-use self::slide::{Part, Piece};
+use self::shape::{Part, Piece};
 use super::{
     Settings,
     blocks::Blocks,
