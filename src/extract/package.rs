@@ -75,15 +75,7 @@ impl<'a> Package<'a> {
 
     /// The text of a part, if there is such a part.
     pub(super) fn part(&mut self, name: &str) -> Result<Option<String>, ExtractError> {
-        let Some(bytes) = self.bytes(name)? else {
-            return Ok(None);
-        };
-        match String::from_utf8(bytes) {
-            Ok(text) => Ok(Some(text)),
-            Err(error) => charset::decode(error.as_bytes(), None)
-                .map(Some)
-                .ok_or_else(|| ExtractError::corrupt("a part of it is no text")),
-        }
+        self.bytes(name)?.map(text).transpose()
     }
 
     /// The text of a part beside the main one: none if it is missing or damaged.
@@ -124,6 +116,14 @@ impl<'a> Package<'a> {
         readable(walked)?;
         Ok(found)
     }
+}
+
+/// The text of a part's bytes.
+pub(super) fn text(bytes: Vec<u8>) -> Result<String, ExtractError> {
+    String::from_utf8(bytes).or_else(|error| {
+        charset::decode(error.as_bytes(), None)
+            .ok_or_else(|| ExtractError::corrupt("a part of it is no text"))
+    })
 }
 
 /// What was read of a part beside the main one: nothing if it is damaged, for the rest of the file is as good as before.
