@@ -3,10 +3,7 @@
 use quick_xml::events::BytesStart;
 
 use super::{
-    super::xml,
-    body::{Body, Element},
-    field::PAGE_NUMBER,
-    table::look_names_first_row,
+    super::xml, body::Body, element::Element, field::PAGE_NUMBER, table::look_names_first_row,
 };
 
 impl Body<'_, '_> {

@@ -8,11 +8,13 @@ mod body;
 mod chunk;
 mod context;
 mod drop_down;
+mod element;
 mod field;
 mod formula;
 mod mark;
 mod numbering;
 mod paragraph;
+mod part;
 mod send;
 mod styles;
 mod table;
@@ -94,7 +96,7 @@ fn read(
     let mut blocks = Blocks::new(settings.max_text_bytes);
     let mut margins = Margins::default();
     margins.add(&mut package, &related, "header", &mut context, &mut blocks)?;
-    body::read(&text, &mut context, &mut blocks)?;
+    part::read(&text, &mut context, &mut blocks)?;
     for note in context.take_endnotes() {
         blocks.prose(BlockKind::Footnote, &note)?;
     }
@@ -129,7 +131,7 @@ fn notes(
 ) -> Result<HashMap<String, String>, ExtractError> {
     let mut notes = HashMap::new();
     let text = part(package, related, kind)?;
-    readable(body::read_notes(&text, context, |start, note| {
+    readable(part::read_notes(&text, context, |start, note| {
         let id = xml::attribute(start, "id").unwrap_or_default();
         notes.insert(id.into_owned(), note);
     }))?;
@@ -144,7 +146,7 @@ fn comments(
 ) -> Result<HashMap<String, String>, ExtractError> {
     let mut comments = HashMap::new();
     let text = part(package, related, "comments")?;
-    readable(body::read_notes(&text, context, |start, comment| {
+    readable(part::read_notes(&text, context, |start, comment| {
         let id = xml::attribute(start, "id").unwrap_or_default();
         let author = xml::attribute(start, "author").unwrap_or_default();
         let label = match author.trim() {
@@ -175,7 +177,7 @@ impl Margins {
         {
             let text = package.side(&relationship.target)?;
             let mut margin = blocks.apart();
-            readable(body::read_margin(&text, context, &mut margin))?;
+            readable(part::read_margin(&text, context, &mut margin))?;
             for Block { text, .. } in margin.take() {
                 // A row of which only the page's number was.
                 let text = text.trim_matches([' ', '|']);

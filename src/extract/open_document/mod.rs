@@ -5,7 +5,10 @@
 //! comments and lists that repeat the headings (tables of contents, of figures, indexes) are left out.
 
 mod body;
+mod element;
 mod list;
+mod paragraph;
+mod send;
 mod style;
 
 use crate::document::{BlockKind, Page};
@@ -112,3 +115,6 @@ fn send(pieces: impl IntoIterator<Item = Piece>, blocks: &mut Blocks) -> Result<
     }
     blocks.layout(BlockKind::Code, &code)
 }
+
+#[cfg(test)]
+mod tests;
