@@ -113,13 +113,20 @@ fn push(clean: &mut String, c: char) {
     match c {
         '\n' | '\t' | ' '..='~' => clean.push(c),
         '\u{b}' | '\u{c}' | '\u{85}' | '\u{2028}' | '\u{2029}' => clean.push('\n'),
-        '\u{a0}' | '\u{1680}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}' => {
-            clean.push(' ');
-        }
+        // The last two stand for letters of Korean that are not there, and are as wide.
+        '\u{a0}'
+        | '\u{1680}'
+        | '\u{2000}'..='\u{200a}'
+        | '\u{202f}'
+        | '\u{205f}'
+        | '\u{3000}'
+        | '\u{3164}'
+        | '\u{ffa0}' => clean.push(' '),
         '\u{2010}' | '\u{2011}' => clean.push('-'),
         // Word's bullets, drawn by the Symbol and Wingdings fonts from the private use area.
         '\u{f0a7}' | '\u{f0b7}' => clean.push('•'),
         c if c < '\u{132}' && !c.is_control() && c != '\u{ad}' => clean.push(c),
+        '\u{200c}' | '\u{200d}' if !clean.ends_with(is_joined) => {}
         c if is_invisible(c) => {}
         c if is_disguised(c) => undisguise(clean, c),
         c => clean.push(radical(c)),
@@ -202,16 +209,25 @@ fn radical(c: char) -> char {
     }
 }
 
-/// Whether `c` is nothing to a reader of the text alone: controls, soft hyphens, zero-width and direction marks,
-/// noncharacters, and the private use area, whose ornaments only their fonts know.
+/// Whether a zero-width joiner may mean something after `c`: Persian, Indic scripts and emoji are spelled with them, while in
+/// Latin, Greek and Cyrillic they only part ligatures.
+const fn is_joined(c: char) -> bool {
+    c >= '\u{590}'
+}
+
+/// Whether `c` is nothing to a reader of the text alone: controls, soft hyphens, zero-width and direction marks, letters of
+/// Korean and Khmer that are not there, places of objects, noncharacters, the private use area, whose ornaments only their
+/// fonts know, and what selects a shape of the character before it, but for that of emoji.
 ///
-/// The zero-width joiners stay: Persian, Indic scripts and emoji are spelled with them.
+/// Mongolian is spelled with selectors of its own, which stay.
 fn is_invisible(c: char) -> bool {
     c.is_control()
         || matches!(c,
-            '\u{ad}' | '\u{34f}' | '\u{e000}'..='\u{f8ff}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}'
-            | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{fdd0}'..='\u{fdef}'
-            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}' | '\u{f0000}'..='\u{10ffff}')
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180e}'
+            | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
+            | '\u{e000}'..='\u{f8ff}' | '\u{fdd0}'..='\u{fdef}' | '\u{fe00}'..='\u{fe0e}' | '\u{feff}' | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fffc}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}' | '\u{f0000}'..='\u{10ffff}')
         || u32::from(c) & 0xfffe == 0xfffe
 }
 
@@ -227,9 +243,12 @@ mod tests {
     #[test]
     fn nothing_invisible_passes() {
         assert_eq!(
-            verbatim("a\0b\u{7f}c\u{ad}d\u{200b}e\u{feff}f\u{202e}g\u{ffff}h\u{9b}i"),
-            "abcdefghi"
+            verbatim(
+                "a\0b\u{7f}c\u{ad}d\u{200b}e\u{feff}f\u{202e}g\u{ffff}h\u{9b}i\u{fffc}j\u{1160}k\u{e0100}l"
+            ),
+            "abcdefghijkl"
         );
+        assert_eq!(verbatim("기상\u{3164}관측소\u{ffa0}7"), "기상 관측소 7");
     }
 
     #[test]
@@ -239,7 +258,13 @@ mod tests {
 
     #[test]
     fn joiners_stay_where_words_are_spelled_with_them() {
-        assert_eq!(verbatim("می\u{200c}خواهم"), "می\u{200c}خواهم");
+        for text in ["می\u{200c}خواهم", "क्\u{200d}ष", "👩\u{200d}🔬"] {
+            assert_eq!(verbatim(text), text);
+        }
+        assert_eq!(
+            verbatim("Auf\u{200c}lage für\u{200d} \u{200d}alle"),
+            "Auflage für alle"
+        );
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod drawing;
 mod eml;
 mod epub;
 mod error;
+mod escape;
 pub mod frames;
 mod html;
 mod ipynb;

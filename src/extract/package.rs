@@ -60,31 +60,27 @@ impl<'a> Package<'a> {
             .archive
             .by_index(*place)
             .map_err(|error| refused(&error))?;
-        // What the archive says of the size is not believed.
+        // What the archive says of the size is not believed, and what a damaged part unpacks to counts too.
         let mut bytes = Vec::new();
-        file.take(self.left + 1)
-            .read_to_end(&mut bytes)
-            .map_err(|_| ExtractError::corrupt("a part of it cannot be unpacked"))?;
+        let unpacked = file.take(self.left + 1).read_to_end(&mut bytes);
         let Some(left) = self.left.checked_sub(bytes.len() as u64) else {
             return Err(ExtractError::TooLarge {
                 limit: Limit::Unpacked(MAX_UNPACKED_BYTES),
             });
         };
         self.left = left;
+        unpacked.map_err(|_| ExtractError::corrupt("a part of it cannot be unpacked"))?;
         Ok(Some(bytes))
     }
 
     /// The text of a part, if there is such a part.
     pub(super) fn part(&mut self, name: &str) -> Result<Option<String>, ExtractError> {
-        let Some(bytes) = self.bytes(name)? else {
-            return Ok(None);
-        };
-        match String::from_utf8(bytes) {
-            Ok(text) => Ok(Some(text)),
-            Err(error) => charset::decode(error.as_bytes(), None)
-                .map(Some)
-                .ok_or_else(|| ExtractError::corrupt("a part of it is no text")),
-        }
+        self.bytes(name)?.map(text).transpose()
+    }
+
+    /// The text of a part beside the main one: none if it is missing or damaged.
+    pub(super) fn side(&mut self, name: &str) -> Result<String, ExtractError> {
+        Ok(readable(self.part(name))?.unwrap_or_default())
     }
 
     /// The name of the part that the package's own relationships call the document.
@@ -96,14 +92,12 @@ impl<'a> Package<'a> {
         Ok(main.map_or_else(|| usual.to_owned(), |main| main.target))
     }
 
-    /// What a part refers to within the package.
+    /// What a part refers to within the package, as far as it can be read.
     pub(super) fn relationships(&mut self, of: &str) -> Result<Vec<Relationship>, ExtractError> {
         let (folder, file) = of.rsplit_once('/').unwrap_or(("", of));
-        let Some(text) = self.part(&format!("{folder}/_rels/{file}.rels"))? else {
-            return Ok(Vec::new());
-        };
+        let text = self.side(&format!("{folder}/_rels/{file}.rels"))?;
         let mut found = Vec::new();
-        xml::walk(&text, |node| {
+        let walked = xml::walk(&text, |node| {
             let Node::Start("Relationship", start) = node else {
                 return Ok(());
             };
@@ -118,8 +112,27 @@ impl<'a> Package<'a> {
                 });
             }
             Ok(())
-        })?;
+        });
+        readable(walked)?;
         Ok(found)
+    }
+}
+
+/// The text of a part's bytes.
+pub(super) fn text(bytes: Vec<u8>) -> Result<String, ExtractError> {
+    String::from_utf8(bytes).or_else(|error| {
+        charset::decode(error.as_bytes(), None)
+            .ok_or_else(|| ExtractError::corrupt("a part of it is no text"))
+    })
+}
+
+/// What was read of a part beside the main one: nothing if it is damaged, for the rest of the file is as good as before.
+///
+/// Limits and passwords are of the whole file and not passed over.
+pub(super) fn readable<T: Default>(read: Result<T, ExtractError>) -> Result<T, ExtractError> {
+    match read {
+        Err(ExtractError::Corrupt { .. }) => Ok(T::default()),
+        read => read,
     }
 }
 
@@ -183,6 +196,20 @@ mod tests {
         package.left = 1 << 19;
         let error = package.part("word/document.xml").expect_err("too much");
         assert!(matches!(error, ExtractError::TooLarge { .. }), "{error:?}");
+    }
+
+    #[test]
+    fn a_damaged_part_is_passed_over_but_what_it_unpacked_to_counts() {
+        let mut bytes = zip("word/footer.xml", b"  kept ten years");
+        let entry = bytes.windows(4).position(|mark| mark == b"PK\x01\x02");
+        // Its checksum.
+        bytes[entry.expect("a directory") + 16] ^= 1;
+        let mut package = Package::open(&bytes).expect("a zip");
+        assert!(package.part("word/footer.xml").is_err());
+        assert_eq!(package.side("word/footer.xml"), Ok(String::new()));
+        assert!(package.left < MAX_UNPACKED_BYTES);
+        package.left = 1;
+        assert!(package.side("word/footer.xml").is_err());
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::{
         xml::{self, Node},
     },
     context::Context,
+    element::Element,
     field::{Fields, is_page_number},
     formula::Formulas,
     paragraph::Paragraph,
@@ -23,93 +24,6 @@ use super::{
 const MAX_FRAMES: usize = 16;
 /// Tables within tables beyond this are read as if they were not there.
 const MAX_TABLES: usize = 16;
-
-/// Adds the blocks of a part.
-pub(super) fn read(
-    text: &str,
-    context: &mut Context<'_>,
-    blocks: &mut Blocks,
-) -> Result<(), ExtractError> {
-    let mut body = Body::new(context, blocks);
-    xml::walk(text, |node| body.node(node))?;
-    body.finish()
-}
-
-/// Adds the blocks of a header or footer, whose page numbers are of pages that nobody sees here.
-pub(super) fn read_margin(
-    text: &str,
-    context: &mut Context<'_>,
-    blocks: &mut Blocks,
-) -> Result<(), ExtractError> {
-    let mut body = Body::new(context, blocks);
-    body.is_margin = true;
-    xml::walk(text, |node| body.node(node))?;
-    body.finish()
-}
-
-/// Gives each footnote, endnote or comment with its id and text.
-pub(super) fn read_notes(
-    text: &str,
-    context: &mut Context<'_>,
-    mut give: impl FnMut(&BytesStart<'_>, String),
-) -> Result<(), ExtractError> {
-    // The limit on text is checked when a note goes out.
-    let mut blocks = Blocks::new(u64::MAX);
-    let mut body = Body::new(context, &mut blocks);
-    let mut open = None;
-    xml::walk(text, |node| {
-        if let Node::Start("footnote" | "endnote" | "comment", start) = node {
-            open = Some(start.to_owned());
-        }
-        let ends = matches!(node, Node::End("footnote" | "endnote" | "comment"));
-        body.node(node)?;
-        if let Some(start) = open.take_if(|_| ends) {
-            body.finish()?;
-            let blocks = body.blocks.take().into_iter();
-            let texts: Vec<String> = blocks.map(|block| block.text).collect();
-            give(&start, texts.join("\n"));
-        }
-        Ok(())
-    })
-}
-
-/// An element whose start is remembered until its end.
-#[derive(Clone, Copy, PartialEq)]
-pub(super) enum Element {
-    Paragraph,
-    ParagraphSettings,
-    Run,
-    RunSettings,
-    Text,
-    /// The code of a field.
-    FieldCode,
-    /// A field that shows a page's number.
-    PageNumber,
-    Table,
-    /// A table too deep to count.
-    DeepTable,
-    Row,
-    RowSettings,
-    Cell,
-    CellSettings,
-    /// A text box in its line or beside it.
-    TextBox {
-        in_line: bool,
-        /// How many pieces the paragraph around it had before.
-        before: usize,
-    },
-    Alternatives {
-        chosen: bool,
-    },
-    Formula,
-    /// Formulas that stand alone.
-    FormulaAlone,
-    /// A part of a formula, by what is written after it.
-    Term(&'static str),
-    Brackets,
-    Root,
-    Other,
-}
 
 pub(super) struct Body<'a, 'b> {
     pub(super) context: &'b mut Context<'a>,
@@ -137,7 +51,7 @@ pub(super) struct Body<'a, 'b> {
 }
 
 impl<'a, 'b> Body<'a, 'b> {
-    fn new(context: &'b mut Context<'a>, blocks: &'b mut Blocks) -> Self {
+    pub(super) fn new(context: &'b mut Context<'a>, blocks: &'b mut Blocks) -> Self {
         Self {
             context,
             blocks,
@@ -157,7 +71,7 @@ impl<'a, 'b> Body<'a, 'b> {
         }
     }
 
-    fn node(&mut self, node: Node<'_>) -> Result<(), ExtractError> {
+    pub(super) fn node(&mut self, node: Node<'_>) -> Result<(), ExtractError> {
         match node {
             Node::Start(name, start) => {
                 if self.left_out > 0 || self.leaves_out(name) {
@@ -245,6 +159,11 @@ impl<'a, 'b> Body<'a, 'b> {
             }
             "txbxContent" => self.start_box(),
             "instrText" => Element::FieldCode,
+            "ddList" => Element::DropDown,
+            "altChunk" => {
+                self.send_chunk(start)?;
+                Element::Other
+            }
             "fldSimple" => self.start_field(start),
             "oMathPara" => {
                 self.formulas.set_alone(true);
@@ -346,6 +265,7 @@ impl<'a, 'b> Body<'a, 'b> {
             | Element::RunSettings
             | Element::Text
             | Element::FieldCode
+            | Element::DropDown
             | Element::RowSettings
             | Element::CellSettings
             | Element::DeepTable

@@ -2,6 +2,8 @@
 
 use std::{collections::HashMap, mem};
 
+use crate::document::Block;
+
 use super::{super::numeral::number, numbering::Numbering, styles::Styles};
 
 /// Styles, numbers and notes of a document.
@@ -16,6 +18,8 @@ pub(super) struct Context<'a> {
     pub(super) endnotes: HashMap<String, String>,
     /// Comments by id, if they are wanted.
     pub(super) comments: HashMap<String, String>,
+    /// Documents that the main part shows in place, by the id of their relationship.
+    pub(super) chunks: HashMap<String, Vec<Block>>,
     /// Endnotes that were referred to, with their labels, in order.
     endnotes_met: Vec<String>,
     footnote_count: i64,
@@ -31,6 +35,7 @@ impl<'a> Context<'a> {
             footnotes: HashMap::new(),
             endnotes: HashMap::new(),
             comments: HashMap::new(),
+            chunks: HashMap::new(),
             endnotes_met: Vec::new(),
             footnote_count: 0,
             endnote_count: 0,

@@ -1,5 +1,11 @@
 //! Fields: which show the number of a page, and what is left of a header or footer without it.
 
+use std::mem;
+
+use quick_xml::events::BytesStart;
+
+use super::drop_down::DropDown;
+
 /// Stands in a paragraph where a page's number was; private, so that cleaning would drop it anyway.
 pub(super) const PAGE_NUMBER: char = '\u{e000}';
 
@@ -58,11 +64,31 @@ struct Field {
     /// Its code is over; what follows is what it shows.
     shows: bool,
     is_page_number: bool,
+    drop_down: DropDown,
+    /// How much the paragraph held before it.
+    before: usize,
 }
 
 impl Fields {
-    pub(super) fn begin(&mut self) {
-        self.0.push(Field::default());
+    /// Opens a field in a paragraph that holds so much.
+    pub(super) fn begin(&mut self, written: usize) {
+        self.0.push(Field {
+            before: written,
+            ..Field::default()
+        });
+    }
+
+    /// Takes in an element of the innermost field's list.
+    pub(super) fn set_drop_down(&mut self, name: &str, start: &BytesStart<'_>) {
+        if let Some(field) = self.0.last_mut() {
+            field.drop_down.set(name, start);
+        }
+    }
+
+    /// The entry that the innermost field's list shows, unless the field has shown it in a paragraph that now holds so much.
+    pub(super) fn chosen(&mut self, written: usize) -> Option<String> {
+        let field = self.0.last_mut().filter(|field| field.before == written)?;
+        mem::take(&mut field.drop_down).shown()
     }
 
     /// Takes in a piece of the innermost field's code.
@@ -91,7 +117,7 @@ impl Fields {
 }
 
 /// Whether a field of this code shows a page's number or how many there are.
-pub(super) fn is_page_number(code: &str) -> bool {
+pub(in crate::extract) fn is_page_number(code: &str) -> bool {
     let name = code.split_ascii_whitespace().next().unwrap_or_default();
     ["PAGE", "NUMPAGES", "SECTIONPAGES"]
         .iter()

@@ -3,10 +3,7 @@
 use quick_xml::events::BytesStart;
 
 use super::{
-    super::xml,
-    body::{Body, Element},
-    field::PAGE_NUMBER,
-    table::look_names_first_row,
+    super::xml, body::Body, element::Element, field::PAGE_NUMBER, table::look_names_first_row,
 };
 
 impl Body<'_, '_> {
@@ -14,6 +11,7 @@ impl Body<'_, '_> {
     pub(super) fn mark(&mut self, name: &str, start: &BytesStart<'_>) {
         match self.path.last() {
             Some(Element::Run) => self.mark_in_run(name, start),
+            Some(Element::DropDown) => self.fields.set_drop_down(name, start),
             Some(Element::RunSettings) => self.mark_run_setting(name, start),
             Some(Element::RowSettings) => {
                 if let Some(table) = self.tables.last_mut() {
@@ -66,7 +64,7 @@ impl Body<'_, '_> {
 
     fn mark_field(&mut self, kind: &str) {
         match kind {
-            "begin" => self.fields.begin(),
+            "begin" => self.fields.begin(self.written()),
             "separate" if self.fields.separate() && self.is_margin => {
                 self.write_page_number();
                 self.page_numbers += 1;
@@ -74,6 +72,9 @@ impl Body<'_, '_> {
             "end" => {
                 // One that has shown nothing yet stands for a page's number too.
                 self.mark_field("separate");
+                if let Some(chosen) = self.fields.chosen(self.written()) {
+                    self.write(&chosen);
+                }
                 if self.fields.end() && self.is_margin {
                     self.page_numbers = self.page_numbers.saturating_sub(1);
                 }
@@ -147,6 +148,12 @@ impl Body<'_, '_> {
         if let Some(paragraph) = self.paragraphs.last_mut() {
             self.formulas.write(&mut paragraph.text, text);
         }
+    }
+
+    /// How much the paragraph holds.
+    fn written(&self) -> usize {
+        let paragraph = self.paragraphs.last();
+        paragraph.map_or(0, |paragraph| paragraph.text.len())
     }
 
     /// Adds to the paragraph what stands around the parts of a formula.

@@ -2,15 +2,19 @@
 //!
 //! Headings by style, lists and headings with their numbers, tables as rows, footnotes after what refers to them, endnotes last,
 //! headers first and footers last, each text once and without page numbers. Tracked changes are read as accepted; hidden text
-//! and field codes are left out, and comments unless they are asked for.
+//! and field codes are left out, and comments unless they are asked for. Documents of other kinds are read where they are shown.
 
 mod body;
+mod chunk;
 mod context;
+mod drop_down;
+mod element;
 mod field;
 mod formula;
 mod mark;
 mod numbering;
 mod paragraph;
+mod part;
 mod send;
 mod styles;
 mod table;
@@ -21,13 +25,13 @@ use serde_json::Value;
 
 use crate::document::{Block, BlockKind, Page};
 
-pub(super) use self::field::PAGE_WORDS;
+pub(super) use self::field::{PAGE_WORDS, is_page_number};
 use self::{context::Context, numbering::Numbering, styles::Styles};
 use super::{
     Settings,
     blocks::Blocks,
     error::ExtractError,
-    package::{Package, Relationship},
+    package::{Package, Relationship, readable},
     xml,
 };
 
@@ -56,33 +60,43 @@ pub(super) fn extract(
     settings: &Settings,
     options: &Value,
 ) -> Result<Vec<Page>, ExtractError> {
-    let options = Options::of(options);
+    read(bytes, settings, options, true)
+}
+
+/// The same, with or without the documents of other kinds that it shows in place.
+fn read(
+    bytes: &[u8],
+    settings: &Settings,
+    options: &Value,
+    with_chunks: bool,
+) -> Result<Vec<Page>, ExtractError> {
+    let Options {
+        comments: with_comments,
+        heading_numbers,
+    } = Options::of(options);
     let mut package = Package::open(bytes)?;
     let main = package.main_part("word/document.xml")?;
     let text = package
         .part(&main)?
         .ok_or_else(|| ExtractError::corrupt("its main part is missing"))?;
     let related = package.relationships(&main)?;
-    let styles = match part(&mut package, &related, "styles")? {
-        Some(text) => Styles::read(&text)?,
-        None => Styles::default(),
-    };
-    let mut numbering = match part(&mut package, &related, "numbering")? {
-        Some(text) => Numbering::read(&text)?,
-        None => Numbering::default(),
-    };
+    let styles = readable(Styles::read(&part(&mut package, &related, "styles")?))?;
+    let mut numbering = readable(Numbering::read(&part(&mut package, &related, "numbering")?))?;
     let mut context = Context::new(&styles, &mut numbering);
     context.footnotes = notes(&mut package, &related, "footnotes", &mut context)?;
     context.endnotes = notes(&mut package, &related, "endnotes", &mut context)?;
-    context.heading_numbers = options.heading_numbers;
-    if options.comments {
+    context.heading_numbers = heading_numbers;
+    if with_comments {
         context.comments = comments(&mut package, &related, &mut context)?;
+    }
+    if with_chunks {
+        context.chunks = chunk::chunks(&mut package, &related, settings, options)?;
     }
 
     let mut blocks = Blocks::new(settings.max_text_bytes);
     let mut margins = Margins::default();
     margins.add(&mut package, &related, "header", &mut context, &mut blocks)?;
-    body::read(&text, &mut context, &mut blocks)?;
+    part::read(&text, &mut context, &mut blocks)?;
     for note in context.take_endnotes() {
         blocks.prose(BlockKind::Footnote, &note)?;
     }
@@ -93,18 +107,18 @@ pub(super) fn extract(
     }])
 }
 
-/// The one part of a kind, if there is one.
+/// The one part of a kind, or no text if there is none that can be read.
 fn part(
     package: &mut Package<'_>,
     related: &[Relationship],
     kind: &str,
-) -> Result<Option<String>, ExtractError> {
+) -> Result<String, ExtractError> {
     match related
         .iter()
         .find(|relationship| relationship.kind == kind)
     {
-        Some(relationship) => package.part(&relationship.target),
-        None => Ok(None),
+        Some(relationship) => package.side(&relationship.target),
+        None => Ok(String::new()),
     }
 }
 
@@ -116,12 +130,11 @@ fn notes(
     context: &mut Context<'_>,
 ) -> Result<HashMap<String, String>, ExtractError> {
     let mut notes = HashMap::new();
-    if let Some(text) = part(package, related, kind)? {
-        body::read_notes(&text, context, |start, note| {
-            let id = xml::attribute(start, "id").unwrap_or_default();
-            notes.insert(id.into_owned(), note);
-        })?;
-    }
+    let text = part(package, related, kind)?;
+    readable(part::read_notes(&text, context, |start, note| {
+        let id = xml::attribute(start, "id").unwrap_or_default();
+        notes.insert(id.into_owned(), note);
+    }))?;
     Ok(notes)
 }
 
@@ -132,17 +145,16 @@ fn comments(
     context: &mut Context<'_>,
 ) -> Result<HashMap<String, String>, ExtractError> {
     let mut comments = HashMap::new();
-    if let Some(text) = part(package, related, "comments")? {
-        body::read_notes(&text, context, |start, comment| {
-            let id = xml::attribute(start, "id").unwrap_or_default();
-            let author = xml::attribute(start, "author").unwrap_or_default();
-            let label = match author.trim() {
-                "" => "[comment]".to_owned(),
-                author => format!("[comment by {author}]"),
-            };
-            comments.insert(id.into_owned(), format!("{label} {comment}"));
-        })?;
-    }
+    let text = part(package, related, "comments")?;
+    readable(part::read_notes(&text, context, |start, comment| {
+        let id = xml::attribute(start, "id").unwrap_or_default();
+        let author = xml::attribute(start, "author").unwrap_or_default();
+        let label = match author.trim() {
+            "" => "[comment]".to_owned(),
+            author => format!("[comment by {author}]"),
+        };
+        comments.insert(id.into_owned(), format!("{label} {comment}"));
+    }))?;
     Ok(comments)
 }
 
@@ -163,11 +175,9 @@ impl Margins {
             .iter()
             .filter(|relationship| relationship.kind == kind)
         {
-            let Some(text) = package.part(&relationship.target)? else {
-                continue;
-            };
+            let text = package.side(&relationship.target)?;
             let mut margin = blocks.apart();
-            body::read_margin(&text, context, &mut margin)?;
+            readable(part::read_margin(&text, context, &mut margin))?;
             for Block { text, .. } in margin.take() {
                 // A row of which only the page's number was.
                 let text = text.trim_matches([' ', '|']);

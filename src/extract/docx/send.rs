@@ -2,10 +2,12 @@
 
 use std::mem;
 
-use crate::document::BlockKind;
+use quick_xml::events::BytesStart;
+
+use crate::document::{Block, BlockKind};
 
 use super::{
-    super::{error::ExtractError, table::Piece},
+    super::{error::ExtractError, table::Piece, xml},
     body::Body,
     field::{PAGE_NUMBER, without_page_numbers},
     paragraph::Paragraph,
@@ -105,6 +107,16 @@ impl Body<'_, '_> {
             }
         }
         self.tables.push(table);
+        Ok(())
+    }
+
+    /// Sends what another document holds that is shown here; the ids are of the main part.
+    pub(super) fn send_chunk(&mut self, start: &BytesStart<'_>) -> Result<(), ExtractError> {
+        let id = xml::prefixed(start, "id").filter(|_| !self.is_margin);
+        let blocks = id.and_then(|id| self.context.chunks.remove(&*id));
+        for Block { kind, text } in blocks.unwrap_or_default() {
+            self.send((kind, text))?;
+        }
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, collections::HashMap};
 
-use super::super::charset;
+use super::super::{charset, escape::unescape};
 use super::transfer;
 
 /// The fields that are looked at; the first of each counts.
@@ -138,7 +138,7 @@ impl Parameters {
         for (at, piece) in pieces.iter().enumerate() {
             let value = if at == 0 { rest } else { &piece.value };
             if piece.encoded {
-                bytes.extend(transfer::escaped(value.as_bytes(), b'%'));
+                bytes.extend(unescape(value.as_bytes(), b'%'));
             } else {
                 bytes.extend_from_slice(value.as_bytes());
             }
@@ -206,7 +206,7 @@ fn word(text: &str) -> Option<Word<'_>> {
     let rest = pieces.next()?.strip_prefix('=')?;
     let bytes = match encoding {
         "B" | "b" => transfer::base64(encoded.as_bytes()),
-        "Q" | "q" => transfer::escaped(encoded.replace('_', " ").as_bytes(), b'='),
+        "Q" | "q" => unescape(encoded.replace('_', " ").as_bytes(), b'='),
         _ => return None,
     };
     Some(Word {

@@ -1,6 +1,8 @@
-//! Bytes as they are written for transfer: base64, quoted-printable, percent signs.
+//! Bytes as they are written for transfer: base64 and quoted-printable.
 
 use std::borrow::Cow;
+
+use super::super::escape::unescape;
 
 /// The bytes of a part.
 pub(super) fn decode<'a>(bytes: &'a [u8], encoding: &str) -> Cow<'a, [u8]> {
@@ -57,25 +59,10 @@ fn quoted_printable(bytes: &[u8]) -> Vec<u8> {
             Some(text) => (text, true),
             None => (text, false),
         };
-        decoded.extend(escaped(text, b'='));
+        decoded.extend(unescape(text, b'='));
         if !goes_on && line.ends_with(b"\n") {
             decoded.push(b'\n');
         }
-    }
-    decoded
-}
-
-/// Decodes bytes that are written as a mark and two digits.
-pub(super) fn escaped(bytes: &[u8], mark: u8) -> Vec<u8> {
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut rest = bytes;
-    while let Some((byte, after)) = rest.split_first() {
-        let digits = after.get(..2).filter(|_| *byte == mark);
-        let code = digits
-            .and_then(|digits| std::str::from_utf8(digits).ok())
-            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        decoded.push(code.unwrap_or(*byte));
-        rest = if code.is_some() { &after[2..] } else { after };
     }
     decoded
 }

@@ -5,7 +5,10 @@
 //! comments and lists that repeat the headings (tables of contents, of figures, indexes) are left out.
 
 mod body;
+mod element;
 mod list;
+mod paragraph;
+mod send;
 mod style;
 
 use crate::document::{BlockKind, Page};
@@ -16,7 +19,7 @@ use super::{
     Settings,
     blocks::Blocks,
     error::{ExtractError, Limit},
-    package::Package,
+    package::{Package, readable},
     table::Piece,
     xml::{self, Node},
 };
@@ -67,12 +70,12 @@ pub(super) fn presentation(bytes: &[u8], settings: &Settings) -> Result<Vec<Page
 /// Opens the package of a document, unless it is under a password.
 pub(super) fn open(bytes: &[u8]) -> Result<Package<'_>, ExtractError> {
     let mut package = Package::open(bytes)?;
-    let manifest = package.part("META-INF/manifest.xml")?.unwrap_or_default();
+    let manifest = package.side("META-INF/manifest.xml")?;
     let mut encrypted = false;
-    xml::walk(&manifest, |node| {
+    readable(xml::walk(&manifest, |node| {
         encrypted |= matches!(node, Node::Start("encryption-data", _));
         Ok(())
-    })?;
+    }))?;
     if encrypted {
         return Err(ExtractError::Encrypted);
     }
@@ -84,7 +87,7 @@ fn parts(package: &mut Package<'_>) -> Result<(String, String), ExtractError> {
     let content = package
         .part("content.xml")?
         .ok_or_else(|| ExtractError::corrupt("its main part is missing"))?;
-    Ok((content, package.part("styles.xml")?.unwrap_or_default()))
+    Ok((content, package.side("styles.xml")?))
 }
 
 /// Adds pieces; lines of program text, which are a paragraph each, are joined.
@@ -112,3 +115,6 @@ fn send(pieces: impl IntoIterator<Item = Piece>, blocks: &mut Blocks) -> Result<
     }
     blocks.layout(BlockKind::Code, &code)
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@ use quick_xml::events::BytesStart;
 use super::{
     super::{
         error::ExtractError,
+        package::readable,
         xml::{self, Node},
     },
     list::Numbering,
@@ -63,12 +64,12 @@ struct Place {
 }
 
 impl Styles {
-    /// Reads the styles of these parts, the later ones over the earlier.
+    /// Reads the styles of these parts, the later ones over the earlier, as far as they can be read.
     pub(in crate::extract) fn read(parts: &[&str]) -> Result<Self, ExtractError> {
         let mut styles = Self::default();
-        for part in parts.iter().filter(|part| !part.trim().is_empty()) {
+        for part in parts {
             let mut place = Place::default();
-            xml::walk(part, |node| {
+            let walked = xml::walk(part, |node| {
                 match node {
                     Node::Start(name, start) => styles.start(&mut place, name, start),
                     Node::End("style") => place.style = None,
@@ -77,7 +78,8 @@ impl Styles {
                     Node::End(_) | Node::Text(_) => {}
                 }
                 Ok(())
-            })?;
+            });
+            readable(walked)?;
         }
         Ok(styles)
     }

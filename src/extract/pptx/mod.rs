@@ -4,19 +4,21 @@
 //! charts, and the speaker's notes. Layouts and masters, slide numbers, dates and footers are left out.
 
 mod order;
+mod shape;
 mod slide;
+mod text;
 
 use std::collections::{HashMap, HashSet};
 
 use crate::document::{BlockKind, Page};
 
-use self::slide::{Part, Piece};
+use self::shape::{Part, Piece};
 use super::{
     Settings,
     blocks::Blocks,
     drawing,
     error::{ExtractError, Limit},
-    package::{Package, Relationship},
+    package::{Package, Relationship, readable},
     xml::{self, Node},
 };
 
@@ -36,14 +38,22 @@ pub(super) fn extract(bytes: &[u8], settings: &Settings) -> Result<Vec<Page>, Ex
     }
     let mut blocks = Blocks::new(settings.max_text_bytes);
     let mut pages = Vec::new();
+    let mut any = slides.is_empty();
     for (number, slide) in (1..).zip(slides) {
-        add(&mut package, &slide, &mut blocks)?;
+        any |= add(&mut package, &slide, &mut blocks)?;
         pages.push(Page {
             number: Some(number),
             blocks: blocks.take(),
         });
     }
+    if !any {
+        return Err(unreadable());
+    }
     Ok(pages)
+}
+
+fn unreadable() -> ExtractError {
+    ExtractError::corrupt("none of its slides can be read")
 }
 
 /// The names of the slides' parts in the order of the show.
@@ -65,18 +75,23 @@ fn slides(text: &str, related: Vec<Relationship>) -> Result<Vec<String>, Extract
     // Slides of one part, which no program writes, are one slide.
     let mut seen = HashSet::new();
     let targets = ids.iter().filter_map(|id| targets.remove(id));
-    Ok(targets
+    let slides: Vec<String> = targets
         .filter(|target| seen.insert(target.to_lowercase()))
-        .collect())
+        .collect();
+    if slides.is_empty() && !ids.is_empty() {
+        return Err(unreadable());
+    }
+    Ok(slides)
 }
 
-/// Adds a slide and its notes, unless it is hidden.
-fn add(package: &mut Package<'_>, slide: &str, blocks: &mut Blocks) -> Result<(), ExtractError> {
-    let Some(text) = package.part(slide)? else {
-        return Ok(());
+/// Adds a slide and its notes, unless it is hidden; says whether it could be read.
+fn add(package: &mut Package<'_>, slide: &str, blocks: &mut Blocks) -> Result<bool, ExtractError> {
+    let Some(text) = readable(package.part(slide))? else {
+        return Ok(false);
     };
-    let Some(pieces) = slide::read(&text, Part::Slide)? else {
-        return Ok(());
+    let pieces = match readable(slide::read(&text, Part::Slide).map(Some))? {
+        Some(Some(pieces)) => pieces,
+        hidden_or_damaged => return Ok(hidden_or_damaged.is_some()),
     };
     let related = package.relationships(slide)?;
     let target = |id: &str| related.iter().find(|related| related.id == id);
@@ -94,17 +109,14 @@ fn add(package: &mut Package<'_>, slide: &str, blocks: &mut Blocks) -> Result<()
             }
             Piece::Row { cells, header } => blocks.row(&cells, header)?,
             Piece::Chart(id) => {
-                if let Some(related) = target(&id)
-                    && let Some(text) = package.part(&related.target)?
-                {
-                    chart(&text, blocks)?;
+                if let Some(related) = target(&id) {
+                    chart(&package.side(&related.target)?, blocks)?;
                 }
             }
             Piece::Diagram(id) => {
-                if let Some(related) = target(&id)
-                    && let Some(text) = package.part(&related.target)?
-                {
-                    for paragraph in drawing::paragraphs(&text)? {
+                if let Some(related) = target(&id) {
+                    let text = package.side(&related.target)?;
+                    for paragraph in readable(drawing::paragraphs(&text))? {
                         blocks.prose(BlockKind::Paragraph, &paragraph)?;
                     }
                 }
@@ -116,20 +128,18 @@ fn add(package: &mut Package<'_>, slide: &str, blocks: &mut Blocks) -> Result<()
         .iter()
         .filter(|related| related.kind == "notesSlide")
     {
-        let Some(text) = package.part(&notes.target)? else {
-            continue;
-        };
-        for piece in slide::read(&text, Part::Notes)?.unwrap_or_default() {
+        let text = package.side(&notes.target)?;
+        for piece in readable(slide::read(&text, Part::Notes))?.unwrap_or_default() {
             if let Piece::Text(_, text) = piece {
                 blocks.prose(BlockKind::Paragraph, &text)?;
             }
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 fn chart(text: &str, blocks: &mut Blocks) -> Result<(), ExtractError> {
-    let chart = drawing::chart(text)?;
+    let chart = readable(drawing::chart(text))?;
     for title in &chart.titles {
         blocks.prose(BlockKind::Caption, title)?;
     }

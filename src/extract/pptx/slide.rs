@@ -1,4 +1,4 @@
-//! The shapes of a slide or of its notes.
+//! Reads a slide or its notes.
 
 use std::mem;
 
@@ -10,37 +10,15 @@ use super::{
     super::{
         drawing::Alternatives,
         error::ExtractError,
-        numeral::number,
         xml::{self, Node},
     },
-    order::{Area, reading_order},
+    shape::{Part, Piece, Role, Shape, role},
+    text::{Body, Bullet, Paragraph},
 };
 
 /// Groups within groups beyond this are read as if their shapes were in the last one that counts: each level moves all that
 /// it holds.
 const MAX_GROUPS: usize = 64;
-
-/// What is read.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
-    /// All shapes but those that repeat on each slide.
-    Slide,
-    /// Only what the speaker wrote.
-    Notes,
-}
-
-/// Something that a slide shows.
-pub(super) enum Piece {
-    Text(BlockKind, String),
-    Row {
-        cells: Vec<String>,
-        header: bool,
-    },
-    /// Of this relationship.
-    Chart(String),
-    /// Of this relationship.
-    Diagram(String),
-}
 
 /// What the slide shows, in the order of reading; nothing for a hidden one.
 pub(super) fn read(text: &str, part: Part) -> Result<Option<Vec<Piece>>, ExtractError> {
@@ -65,85 +43,6 @@ pub(super) fn read(text: &str, part: Part) -> Result<Option<Vec<Piece>>, Extract
     }
     let mut shapes = mem::take(&mut reader.groups);
     Ok(Some(shapes.swap_remove(0).pieces()))
-}
-
-/// A shape, or a group of them.
-#[derive(Default)]
-struct Shape {
-    role: Role,
-    left_top: Option<(i64, i64)>,
-    size: Option<(i64, i64)>,
-    own: Vec<Piece>,
-    inner: Vec<Shape>,
-}
-
-/// The place of the layout that a shape fills.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Role {
-    #[default]
-    Free,
-    Title,
-    Subtitle,
-    /// Text in the layout's own list style.
-    Body,
-    /// A picture's or chart's place.
-    Other,
-    /// A slide number, date, header or footer.
-    Margin,
-}
-
-impl Shape {
-    fn area(&self) -> Option<Area> {
-        let ((left, top), (width, height)) = (self.left_top?, self.size?);
-        (width >= 0 && height >= 0).then_some(Area {
-            left,
-            top,
-            width,
-            height,
-        })
-    }
-
-    /// All that it holds: titles first. Groups have been emptied into their own pieces by then.
-    fn pieces(self) -> Vec<Piece> {
-        let (titles, others): (Vec<Shape>, Vec<Shape>) = self
-            .inner
-            .into_iter()
-            .partition(|shape| shape.role == Role::Title);
-        let areas: Vec<Option<Area>> = others.iter().map(Shape::area).collect();
-        let mut others: Vec<Option<Shape>> = others.into_iter().map(Some).collect();
-        let ordered = reading_order(&areas);
-        let ordered = ordered.into_iter().filter_map(|place| others[place].take());
-        let mut pieces = self.own;
-        for shape in titles.into_iter().chain(ordered.collect::<Vec<_>>()) {
-            pieces.extend(shape.own);
-        }
-        pieces
-    }
-}
-
-/// The text of a shape or cell.
-#[derive(Default)]
-struct Body {
-    paragraphs: Vec<Paragraph>,
-    open: Paragraph,
-}
-
-#[derive(Default)]
-struct Paragraph {
-    text: String,
-    level: usize,
-    bullet: Bullet,
-}
-
-#[derive(Clone, Default, PartialEq, Eq)]
-enum Bullet {
-    /// As the layout says.
-    #[default]
-    Inherited,
-    None,
-    Mark,
-    /// The kind of number and the first one.
-    Number(String, i64),
 }
 
 #[derive(Default)]
@@ -333,15 +232,6 @@ impl Reader {
     }
 }
 
-impl Shape {
-    fn is_read(&self, part: Part) -> bool {
-        match part {
-            Part::Slide => self.role != Role::Margin,
-            Part::Notes => self.role == Role::Body,
-        }
-    }
-}
-
 impl Table {
     fn end_row(&mut self) {
         let cells = mem::take(&mut self.cells);
@@ -351,97 +241,6 @@ impl Table {
             cells,
         });
         self.rows += 1;
-    }
-}
-
-impl Body {
-    fn joined(self) -> String {
-        let texts: Vec<String> = self
-            .paragraphs
-            .into_iter()
-            .map(|paragraph| paragraph.text)
-            .collect();
-        texts.join(" ")
-    }
-
-    /// Its paragraphs; where the layout makes lists, several of them are one.
-    fn pieces(self, listed: bool) -> Vec<Piece> {
-        let mut paragraphs = self.paragraphs;
-        paragraphs.retain(|paragraph| !paragraph.text.trim().is_empty());
-        let listed = listed && paragraphs.len() > 1;
-        let mut counts = Counts::default();
-        let piece = |paragraph: Paragraph| {
-            let marker = match &paragraph.bullet {
-                Bullet::Number(kind, first) => Some(counts.next(paragraph.level, kind, *first)),
-                Bullet::Mark => Some("-".to_owned()),
-                Bullet::Inherited => listed.then(|| "-".to_owned()),
-                Bullet::None => None,
-            };
-            if !matches!(paragraph.bullet, Bullet::Number(..)) {
-                counts.end(paragraph.level);
-            }
-            match marker {
-                Some(marker) => {
-                    Piece::Text(BlockKind::ListItem, format!("{marker} {}", paragraph.text))
-                }
-                None => Piece::Text(BlockKind::Paragraph, paragraph.text),
-            }
-        };
-        paragraphs.into_iter().map(piece).collect()
-    }
-}
-
-/// Levels of a list.
-const LEVELS: usize = 9;
-
-/// How far the numbered lists of a shape have counted, by level.
-#[derive(Default)]
-struct Counts([i64; LEVELS]);
-
-impl Counts {
-    /// The marker of the next item: `2.`, `(c)`, `IV)`.
-    fn next(&mut self, level: usize, kind: &str, first: i64) -> String {
-        let level = level.min(LEVELS - 1);
-        self.0[level + 1..].fill(0);
-        self.0[level] = self.0[level].saturating_add(1);
-        let count = number(
-            first.saturating_add(self.0[level] - 1),
-            if kind.starts_with("alphaLc") {
-                "lowerLetter"
-            } else if kind.starts_with("alphaUc") {
-                "upperLetter"
-            } else if kind.starts_with("romanLc") {
-                "lowerRoman"
-            } else if kind.starts_with("romanUc") {
-                "upperRoman"
-            } else {
-                "decimal"
-            },
-        );
-        if kind.ends_with("ParenBoth") {
-            format!("({count})")
-        } else if kind.ends_with("ParenR") {
-            format!("{count})")
-        } else if kind.ends_with("Plain") {
-            count
-        } else {
-            format!("{count}.")
-        }
-    }
-
-    /// Ends the lists of this level and below.
-    fn end(&mut self, level: usize) {
-        self.0[level.min(LEVELS - 1)..].fill(0);
-    }
-}
-
-fn role(kind: Option<&str>) -> Role {
-    match kind {
-        Some("title" | "ctrTitle") => Role::Title,
-        Some("subTitle") => Role::Subtitle,
-        None | Some("body" | "obj") => Role::Body,
-        Some("sldNum" | "dt" | "ftr" | "hdr") => Role::Margin,
-        Some(_) => Role::Other,
     }
 }
 

@@ -8,23 +8,18 @@ use encoding_rs::{
     WINDOWS_1257, WINDOWS_1258, X_MAC_CYRILLIC,
 };
 
+use super::super::charset::dos;
+
 /// What bytes mean.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum CodePage {
     /// A charset of the web.
     Web(&'static Encoding),
-    /// One of DOS: the upper 128 characters.
-    Dos(&'static str),
+    /// One of DOS.
+    Dos(dos::CodePage),
     /// A font of ornaments, whose bytes lie in the private use area from U+F000.
     Symbols,
 }
-
-/// Of the first PCs.
-const DOS_437: &str = "ÇüéâäàåçêëèïîìÄÅÉæÆôöòûùÿÖÜ¢£¥₧ƒáíóúñÑªº¿⌐¬½¼¡«»░▒▓│┤╡╢╖╕╣║╗╝╜╛┐\
-    └┴┬├─┼╞╟╚╔╩╦╠═╬╧╨╤╥╙╘╒╓╫╪┘┌█▄▌▐▀αßΓπΣσµτΦΘΩδ∞φε∩≡±≥≤⌠⌡÷≈°∙·√ⁿ²■\u{a0}";
-/// Of those of Western Europe.
-const DOS_850: &str = "ÇüéâäàåçêëèïîìÄÅÉæÆôöòûùÿÖÜø£Ø×ƒáíóúñÑªº¿®¬½¼¡«»░▒▓│┤ÁÂÀ©╣║╗╝¢¥┐\
-    └┴┬├─┼ãÃ╚╔╩╦╠═╬¤ðÐÊËÈıÍÎÏ┘┌█▄¦Ì▀ÓßÔÒõÕµþÞÚÛÙýÝ¯´\u{ad}±‗¾¶§÷¸°¨·¹³²■\u{a0}";
 
 impl CodePage {
     /// What a file is in that says nothing.
@@ -33,8 +28,8 @@ impl CodePage {
     /// By its number, as `\ansicpg` and `\cpg` give it.
     pub(super) fn numbered(number: i32) -> Option<Self> {
         Some(Self::Web(match number {
-            437 => return Some(Self::Dos(DOS_437)),
-            850 | 858 => return Some(Self::Dos(DOS_850)),
+            437 => return Some(Self::Dos(dos::CP437)),
+            850 | 858 => return Some(Self::Dos(dos::CP850)),
             42 => return Some(Self::Symbols),
             866 => IBM866,
             874 => WINDOWS_874,
@@ -77,8 +72,8 @@ impl CodePage {
             204 => WINDOWS_1251,
             222 => WINDOWS_874,
             238 => WINDOWS_1250,
-            254 => return Some(Self::Dos(DOS_437)),
-            255 => return Some(Self::Dos(DOS_850)),
+            254 => return Some(Self::Dos(dos::CP437)),
+            255 => return Some(Self::Dos(dos::CP850)),
             _ => return None,
         }))
     }
@@ -87,13 +82,7 @@ impl CodePage {
     pub(super) fn decode(self, bytes: &[u8]) -> Cow<'_, str> {
         match self {
             Self::Web(encoding) => encoding.decode_without_bom_handling(bytes).0,
-            Self::Dos(upper) => {
-                let read = |byte: &u8| match byte.checked_sub(128) {
-                    Some(at) => upper.chars().nth(usize::from(at)).unwrap_or(' '),
-                    None => char::from(*byte),
-                };
-                Cow::Owned(bytes.iter().map(read).collect())
-            }
+            Self::Dos(page) => Cow::Owned(page.decode(bytes)),
             Self::Symbols => Cow::Owned(bytes.iter().map(|byte| symbol(*byte)).collect()),
         }
     }
@@ -124,12 +113,5 @@ mod tests {
         assert_eq!(read(255, b"\xd0").as_deref(), Some("ð"));
         assert_eq!(read(2, b"\xb7 ").as_deref(), Some("\u{f0b7} "));
         assert_eq!(read(1, b"a"), None);
-    }
-
-    #[test]
-    fn tables_of_dos_are_whole() {
-        for table in [DOS_437, DOS_850] {
-            assert_eq!(table.chars().count(), 128);
-        }
     }
 }

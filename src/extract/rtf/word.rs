@@ -5,7 +5,7 @@ use super::{
     codepage::CodePage,
     flow::{Purpose, Row},
 };
-use crate::extract::error::ExtractError;
+use crate::extract::{docx::is_page_number, error::ExtractError};
 
 /// Destinations that hold no text of the document, beside all those that follow a `\*` and are not known.
 const NO_TEXT: &[&[u8]] = &[
@@ -131,7 +131,7 @@ impl Reader {
                 self.code.clear();
                 Destination::Code
             }
-            b"fldrslt" if numbers_pages(&self.code) => Destination::Nothing,
+            b"fldrslt" if is_page_number(&self.code) => Destination::Nothing,
             b"result" => Destination::Text,
             b"shprslt" => Destination::Repetition,
             b"upr" => {
@@ -267,14 +267,6 @@ fn level(number: Option<i32>) -> u8 {
     number
         .and_then(|level| u8::try_from(level).ok())
         .unwrap_or(BODY_TEXT)
-}
-
-/// Whether a field's result is the number of a page, or of all pages.
-fn numbers_pages(code: &str) -> bool {
-    let name = code.split_ascii_whitespace().next().unwrap_or_default();
-    ["page", "numpages", "sectionpages"]
-        .iter()
-        .any(|field| name.eq_ignore_ascii_case(field))
 }
 
 /// The character that a word stands for.

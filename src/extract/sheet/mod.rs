@@ -4,6 +4,7 @@
 //! and columns and the covered cells of merged ones are left out; comments, text boxes, titles of charts, headers and
 //! footers follow the rows. Hidden sheets are left out; hidden rows are read, for a filter is often what hides them.
 
+mod around;
 mod biff;
 mod cells;
 mod margin;
@@ -11,6 +12,7 @@ mod number;
 mod ods;
 mod reference;
 mod strings;
+mod workbook;
 mod xls;
 mod xlsb;
 mod xlsx;
@@ -30,9 +32,9 @@ pub(super) fn xlsx(bytes: &[u8], settings: &Settings) -> Result<Vec<Page>, Extra
     let main = package.main_part("xl/workbook.xml")?;
     let mut book = Book::new(settings);
     if main.to_lowercase().ends_with(".bin") {
-        xlsb::read(&mut package, &main, &mut book)?;
+        workbook::read::<xlsb::Binary>(&mut package, &main, &mut book)?;
     } else {
-        xlsx::read(&mut package, &main, &mut book)?;
+        workbook::read::<xlsx::Xml>(&mut package, &main, &mut book)?;
     }
     Ok(book.pages)
 }

@@ -6,61 +6,16 @@ use super::{
     super::{
         compound::{f64_at, u16_at, u32_at},
         error::ExtractError,
-        package::{Package, Relationship},
+        package::{Package, Relationship, readable},
     },
-    Book, biff,
+    around, biff,
     cells::{Area, Cells, Note},
     margin::margin,
     number::Formats,
     reference,
     strings::Strings,
-    xlsx,
+    workbook::{Sheet, Workbook, Writing},
 };
-
-/// Adds the visible sheets.
-pub(super) fn read(
-    package: &mut Package<'_>,
-    main: &str,
-    book: &mut Book,
-) -> Result<(), ExtractError> {
-    let bytes = package
-        .bytes(main)?
-        .ok_or_else(|| ExtractError::corrupt("its workbook is missing"))?;
-    let related = package.relationships(main)?;
-    let mut part = |kind: &str| match related.iter().find(|related| related.kind == kind) {
-        Some(related) => package.bytes(&related.target),
-        None => Ok(None),
-    };
-    let strings = strings(&part("sharedStrings")?.unwrap_or_default());
-    let mut formats = formats(&part("styles")?.unwrap_or_default());
-    let workbook = Workbook::read(&bytes);
-    formats.from_1904 = workbook.from_1904;
-    for sheet in &workbook.sheets {
-        let Some(place) = related.iter().find(|related| related.id == sheet.id) else {
-            continue;
-        };
-        let Some(bytes) = package.bytes(&place.target)? else {
-            continue;
-        };
-        let mut reader = Reader {
-            strings: &strings,
-            formats: &formats,
-            cells: book.cells(),
-            margins: Vec::new(),
-            row: 0,
-        };
-        for (kind, data) in (Records { left: &bytes }) {
-            reader.record(kind, data)?;
-        }
-        let Reader {
-            mut cells, margins, ..
-        } = reader;
-        let mut notes = said_around(package, &place.target, &mut cells)?;
-        notes.extend(margins);
-        book.add(&sheet.name, cells, &notes)?;
-    }
-    Ok(())
-}
 
 /// The records of a part: kind and data; a cut one is the end.
 struct Records<'a> {
@@ -108,22 +63,13 @@ fn text_at(data: &[u8], at: usize) -> Option<(String, usize)> {
     Some((String::from_utf16_lossy(&units), end))
 }
 
-struct Sheet {
-    name: String,
-    /// Of its relationship.
-    id: String,
-}
+/// Parts as records.
+pub(super) struct Binary;
 
-#[derive(Default)]
-struct Workbook {
-    sheets: Vec<Sheet>,
-    from_1904: bool,
-}
-
-impl Workbook {
-    fn read(bytes: &[u8]) -> Self {
-        let mut workbook = Self::default();
-        for (kind, data) in (Records { left: bytes }) {
+impl Writing for Binary {
+    fn workbook(part: Vec<u8>) -> Result<Workbook, ExtractError> {
+        let mut workbook = Workbook::default();
+        for (kind, data) in (Records { left: &part }) {
             match kind {
                 0x99 => workbook.from_1904 = data.first().is_some_and(|flags| flags & 1 != 0),
                 0x9c if u32_at(data, 0) == Some(0) => {
@@ -136,45 +82,92 @@ impl Workbook {
                 _ => {}
             }
         }
-        workbook
+        Ok(workbook)
     }
-}
 
-fn strings(bytes: &[u8]) -> Strings {
-    let mut strings = Strings::default();
-    for (kind, data) in (Records { left: bytes }) {
-        if kind == 0x13 {
-            strings.push(&text_at(data, 1).unwrap_or_default().0);
-            strings.end();
-        }
-    }
-    strings
-}
-
-fn formats(bytes: &[u8]) -> Formats {
-    let mut formats = Formats::default();
-    let mut of_cells = false;
-    for (kind, data) in (Records { left: bytes }) {
-        match kind {
-            0x2c => {
-                if let (Some(id), Some((code, _))) = (u16_at(data, 0), text_at(data, 2)) {
-                    formats.define(id.into(), &code);
-                }
+    fn strings(part: Vec<u8>) -> Result<Strings, ExtractError> {
+        let mut strings = Strings::default();
+        for (kind, data) in (Records { left: &part }) {
+            if kind == 0x13 {
+                strings.push(&text_at(data, 1).unwrap_or_default().0);
+                strings.end();
             }
-            0x269 => of_cells = true,
-            0x26a => of_cells = false,
-            0x2f if of_cells => formats.add_style(u16_at(data, 2).unwrap_or(0).into()),
-            _ => {}
         }
+        Ok(strings)
     }
-    formats
+
+    fn formats(part: Vec<u8>) -> Result<Formats, ExtractError> {
+        let mut formats = Formats::default();
+        let mut of_cells = false;
+        for (kind, data) in (Records { left: &part }) {
+            match kind {
+                0x2c => {
+                    if let (Some(id), Some((code, _))) = (u16_at(data, 0), text_at(data, 2)) {
+                        formats.define(id.into(), &code);
+                    }
+                }
+                0x269 => of_cells = true,
+                0x26a => of_cells = false,
+                0x2f if of_cells => formats.add_style(u16_at(data, 2).unwrap_or(0).into()),
+                _ => {}
+            }
+        }
+        Ok(formats)
+    }
+
+    fn sheet(
+        part: Vec<u8>,
+        strings: &Strings,
+        formats: &Formats,
+        cells: &mut Cells,
+    ) -> Result<Vec<Note>, ExtractError> {
+        let mut reader = Reader {
+            strings,
+            formats,
+            cells,
+            margins: Vec::new(),
+            row: 0,
+        };
+        for (kind, data) in (Records { left: &part }) {
+            reader.record(kind, data)?;
+        }
+        Ok(reader.margins)
+    }
+
+    fn said_around(
+        package: &mut Package<'_>,
+        sheet: &str,
+        cells: &mut Cells,
+    ) -> Result<Vec<Note>, ExtractError> {
+        let mut notes = Vec::new();
+        for Relationship { kind, target, .. } in package.relationships(sheet)? {
+            match &*kind {
+                "table" => {
+                    let bytes = readable(package.bytes(&target))?.unwrap_or_default();
+                    for (kind, data) in (Records { left: &bytes }) {
+                        let headed = kind == 0x157 && u32_at(data, 24).is_some_and(|rows| rows > 0);
+                        if let Some(area) = area(data).filter(|_| headed) {
+                            cells.name_columns(area.first_row);
+                        }
+                    }
+                }
+                "comments" => {
+                    let bytes = readable(package.bytes(&target))?.unwrap_or_default();
+                    comments(&bytes, &mut notes);
+                }
+                "drawing" => around::drawn(package, &target, &mut notes)?,
+                _ => {}
+            }
+        }
+        Ok(notes)
+    }
 }
 
 /// Reads a sheet.
 struct Reader<'a> {
     strings: &'a Strings,
     formats: &'a Formats,
-    cells: Cells,
+    cells: &'a mut Cells,
     margins: Vec<Note>,
     row: u32,
 }
@@ -242,32 +235,6 @@ fn area(data: &[u8]) -> Option<Area> {
         first_column: u32_at(data, 8)?,
         last_column: u32_at(data, 12)?,
     })
-}
-
-/// Comments, text boxes and titles of charts; the sheet's tables tell where its headers are.
-fn said_around(
-    package: &mut Package<'_>,
-    sheet: &str,
-    cells: &mut Cells,
-) -> Result<Vec<Note>, ExtractError> {
-    let mut notes = Vec::new();
-    for Relationship { kind, target, .. } in package.relationships(sheet)? {
-        match &*kind {
-            "table" => {
-                let bytes = package.bytes(&target)?.unwrap_or_default();
-                for (kind, data) in (Records { left: &bytes }) {
-                    let headed = kind == 0x157 && u32_at(data, 24).is_some_and(|rows| rows > 0);
-                    if let Some(area) = area(data).filter(|_| headed) {
-                        cells.name_columns(area.first_row);
-                    }
-                }
-            }
-            "comments" => comments(&package.bytes(&target)?.unwrap_or_default(), &mut notes),
-            "drawing" => xlsx::drawn(package, &target, &mut notes)?,
-            _ => {}
-        }
-    }
-    Ok(notes)
 }
 
 fn comments(bytes: &[u8], notes: &mut Vec<Note>) {

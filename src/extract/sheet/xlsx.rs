@@ -8,92 +8,26 @@ use crate::document::BlockKind;
 
 use super::{
     super::{
-        drawing,
         error::ExtractError,
-        package::{Package, Relationship},
+        package::{Package, text},
         xml::{self, Node},
     },
-    Book,
+    around,
     cells::{Cells, Note},
     margin::margin,
     number::Formats,
     reference,
     strings::Strings,
+    workbook::{Sheet, Workbook, Writing},
 };
 
-/// Adds the visible sheets.
-pub(super) fn read(
-    package: &mut Package<'_>,
-    main: &str,
-    book: &mut Book,
-) -> Result<(), ExtractError> {
-    let text = package
-        .part(main)?
-        .ok_or_else(|| ExtractError::corrupt("its workbook is missing"))?;
-    let workbook = Workbook::read(&text)?;
-    let related = package.relationships(main)?;
-    let mut part = |kind: &str| match related.iter().find(|related| related.kind == kind) {
-        Some(related) => package.part(&related.target),
-        None => Ok(None),
-    };
-    let strings = match part("sharedStrings")? {
-        Some(text) => read_strings(&text)?,
-        None => Strings::default(),
-    };
-    let mut formats = match part("styles")? {
-        Some(text) => read_formats(&text)?,
-        None => Formats::default(),
-    };
-    formats.from_1904 = workbook.from_1904;
-    for sheet in &workbook.sheets {
-        let Some(place) = related.iter().find(|related| related.id == sheet.id) else {
-            continue;
-        };
-        let Some(text) = package.part(&place.target)? else {
-            continue;
-        };
-        let mut reader = Reader {
-            strings: &strings,
-            formats: &formats,
-            cells: book.cells(),
-            notes: Vec::new(),
-            row: 0,
-            column: 0,
-            cell: Cell::default(),
-            place: Place::Elsewhere,
-            text: String::new(),
-            phonetic: 0,
-        };
-        xml::walk(&text, |node| reader.node(node))?;
-        let Reader {
-            mut cells,
-            notes: margins,
-            ..
-        } = reader;
-        let mut notes = said_around(package, &place.target, &mut cells)?;
-        notes.extend(margins);
-        book.add(&sheet.name, cells, &notes)?;
-    }
-    Ok(())
-}
+/// Parts as XML.
+pub(super) struct Xml;
 
-struct Sheet {
-    name: String,
-    /// Of its relationship.
-    id: String,
-}
-
-/// What the main part says.
-#[derive(Default)]
-struct Workbook {
-    sheets: Vec<Sheet>,
-    from_1904: bool,
-}
-
-impl Workbook {
-    fn read(text: &str) -> Result<Self, ExtractError> {
-        let mut workbook = Self::default();
-        xml::walk(text, |node| {
+impl Writing for Xml {
+    fn workbook(part: Vec<u8>) -> Result<Workbook, ExtractError> {
+        let mut workbook = Workbook::default();
+        xml::walk(&text(part)?, |node| {
             match node {
                 Node::Start("sheet", start) => {
                     let state = xml::attribute(start, "state").unwrap_or_default();
@@ -116,9 +50,46 @@ impl Workbook {
         })?;
         Ok(workbook)
     }
+
+    fn strings(part: Vec<u8>) -> Result<Strings, ExtractError> {
+        read_strings(&text(part)?)
+    }
+
+    fn formats(part: Vec<u8>) -> Result<Formats, ExtractError> {
+        read_formats(&text(part)?)
+    }
+
+    fn sheet(
+        part: Vec<u8>,
+        strings: &Strings,
+        formats: &Formats,
+        cells: &mut Cells,
+    ) -> Result<Vec<Note>, ExtractError> {
+        let mut reader = Reader {
+            strings,
+            formats,
+            cells,
+            notes: Vec::new(),
+            row: 0,
+            column: 0,
+            cell: Cell::default(),
+            place: Place::Elsewhere,
+            text: String::new(),
+            phonetic: 0,
+        };
+        xml::walk(&text(part)?, |node| reader.node(node))?;
+        Ok(reader.notes)
+    }
+
+    fn said_around(
+        package: &mut Package<'_>,
+        sheet: &str,
+        cells: &mut Cells,
+    ) -> Result<Vec<Note>, ExtractError> {
+        around::said(package, sheet, cells)
+    }
 }
 
-/// The texts that cells share.
 fn read_strings(text: &str) -> Result<Strings, ExtractError> {
     let mut strings = Strings::default();
     let (mut in_text, mut phonetic) = (false, 0_usize);
@@ -138,7 +109,6 @@ fn read_strings(text: &str) -> Result<Strings, ExtractError> {
     Ok(strings)
 }
 
-/// The number format of each style that cells refer to.
 fn read_formats(text: &str) -> Result<Formats, ExtractError> {
     let mut formats = Formats::default();
     let mut of_cells = false;
@@ -196,7 +166,7 @@ enum Place {
 struct Reader<'a> {
     strings: &'a Strings,
     formats: &'a Formats,
-    cells: Cells,
+    cells: &'a mut Cells,
     notes: Vec<Note>,
     row: u32,
     column: u32,
@@ -295,106 +265,4 @@ impl Reader<'_> {
         self.column = self.column.saturating_add(1);
         Ok(())
     }
-}
-
-impl Cells {
-    /// Notes the first row of an area as one that names the columns.
-    fn name_columns_of(&mut self, area: Option<Cow<'_, str>>) {
-        if let Some(area) = area.and_then(|area| reference::area(&area)) {
-            self.name_columns(area.first_row);
-        }
-    }
-}
-
-/// Comments, text boxes and titles of charts; the sheet's tables tell where its headers are.
-fn said_around(
-    package: &mut Package<'_>,
-    sheet: &str,
-    cells: &mut Cells,
-) -> Result<Vec<Note>, ExtractError> {
-    let mut notes = Vec::new();
-    let related = package.relationships(sheet)?;
-    let threaded = related
-        .iter()
-        .any(|related| related.kind == "threadedComment");
-    for Relationship { kind, target, .. } in &related {
-        match &**kind {
-            "table" => {
-                if let Some(text) = package.part(target)? {
-                    table(&text, cells)?;
-                }
-            }
-            // Threads are told again as comments, for older programs.
-            "threadedComment" => comments(package.part(target)?, &mut notes)?,
-            "comments" if !threaded => comments(package.part(target)?, &mut notes)?,
-            "drawing" => drawn(package, target, &mut notes)?,
-            _ => {}
-        }
-    }
-    Ok(notes)
-}
-
-fn table(text: &str, cells: &mut Cells) -> Result<(), ExtractError> {
-    xml::walk(text, |node| {
-        if let Node::Start("table", start) = node
-            && xml::attribute(start, "headerRowCount").is_none_or(|count| count != "0")
-        {
-            cells.name_columns_of(xml::attribute(start, "ref"));
-        }
-        Ok(())
-    })
-}
-
-fn comments(text: Option<String>, notes: &mut Vec<Note>) -> Result<(), ExtractError> {
-    let Some(text) = text else { return Ok(()) };
-    let (mut on, mut said, mut in_text) = (String::new(), String::new(), false);
-    xml::walk(&text, |node| {
-        match node {
-            Node::Start("comment" | "threadedComment", start) => {
-                on = xml::attribute(start, "ref")
-                    .unwrap_or_default()
-                    .into_owned();
-            }
-            Node::Start("t", _) => in_text = true,
-            Node::Start("text", _) => {
-                // A thread's comment has its text right here.
-                in_text = true;
-            }
-            Node::End("t" | "text") => in_text = false,
-            Node::Text(text) if in_text => said.push_str(text),
-            Node::End("comment" | "threadedComment") => {
-                let said = std::mem::take(&mut said);
-                if !said.trim().is_empty() {
-                    notes.push((BlockKind::Footnote, format!("{on}: {}", said.trim())));
-                }
-            }
-            Node::Start(..) | Node::End(_) | Node::Text(_) => {}
-        }
-        Ok(())
-    })
-}
-
-/// Text of shapes and titles of charts.
-pub(super) fn drawn(
-    package: &mut Package<'_>,
-    drawing: &str,
-    notes: &mut Vec<Note>,
-) -> Result<(), ExtractError> {
-    if let Some(text) = package.part(drawing)? {
-        let paragraphs = drawing::paragraphs(&text)?;
-        notes.extend(
-            paragraphs
-                .into_iter()
-                .map(|text| (BlockKind::Paragraph, text)),
-        );
-    }
-    for related in package.relationships(drawing)? {
-        if related.kind == "chart"
-            && let Some(text) = package.part(&related.target)?
-        {
-            let titles = drawing::chart(&text)?.titles;
-            notes.extend(titles.into_iter().map(|title| (BlockKind::Caption, title)));
-        }
-    }
-    Ok(())
 }

@@ -1,13 +1,21 @@
 //! Bytes of text in any charset to a string.
 //!
 //! In order of trust: byte order mark, UTF-16 and UTF-32 by the place of their zeros, valid UTF-8, the charset that the
-//! file or its row names, and last a guess by letter frequencies.
+//! file or its row names, and last a guess by letter frequencies, unless a code page of DOS reads better.
+
+pub(super) mod dos;
+mod oddness;
 
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
 use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
 
+use self::{dos::CodePage, oddness::oddness};
+
 /// Enough of a file to tell its charset by.
 const SAMPLE_BYTES: usize = 64 * 1024;
+
+/// Less of a text, in thousandths of what is not ASCII, is odd by the author's own doing.
+const MAX_ODDNESS: usize = 100;
 
 /// The text of `bytes`, or `None` where they are no text.
 pub(super) fn decode(bytes: &[u8], label: Option<&str>) -> Option<String> {
@@ -118,7 +126,28 @@ fn decode_narrow(bytes: &[u8], label: Option<&str>) -> String {
     if let Some(text) = named {
         return text.into_owned();
     }
-    guess(bytes).decode(bytes).0.into_owned()
+    if let Some(page) = label.and_then(CodePage::named) {
+        return page.decode(bytes);
+    }
+    let guessed = guess(bytes);
+    if guessed != UTF_8
+        && let Some(page) = dos_page(bytes, guessed)
+    {
+        return page.decode(bytes);
+    }
+    guessed.decode(bytes).0.into_owned()
+}
+
+/// The code page of DOS that reads well where the charset that was guessed does not.
+fn dos_page(bytes: &[u8], guessed: &'static Encoding) -> Option<CodePage> {
+    let sample = &bytes[..bytes.len().min(SAMPLE_BYTES)];
+    let odd_as_guessed = oddness(&guessed.decode_without_bom_handling(sample).0);
+    if odd_as_guessed <= MAX_ODDNESS {
+        return None;
+    }
+    let pages = [dos::CP850, dos::CP437].map(|page| (oddness(&page.decode(sample)), page));
+    let (odd, page) = pages.into_iter().min_by_key(|(odd, _)| *odd)?;
+    (odd <= MAX_ODDNESS && odd * 2 < odd_as_guessed).then_some(page)
 }
 
 fn guess(bytes: &[u8]) -> &'static Encoding {
@@ -150,124 +179,4 @@ fn is_text(text: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const RUSSIAN: &str = "Съешь же ещё этих мягких французских булок, да выпей чаю. Быстрая лиса прыгает через собаку.";
-    const JAPANESE: &str =
-        "吾輩は猫である。名前はまだ無い。\nどこで生れたかとんと見当がつかぬ。 1905年\n";
-
-    fn encode(text: &str, label: &str) -> Vec<u8> {
-        let encoding = Encoding::for_label(label.as_bytes()).expect("a known label");
-        encoding.encode(text).0.into_owned()
-    }
-
-    fn wide(text: &str, little: bool) -> Vec<u8> {
-        let bytes = |unit: u16| {
-            if little {
-                unit.to_le_bytes()
-            } else {
-                unit.to_be_bytes()
-            }
-        };
-        text.encode_utf16().flat_map(bytes).collect()
-    }
-
-    #[test]
-    fn legacy_charsets_are_guessed() {
-        for label in ["windows-1251", "koi8-r", "ibm866"] {
-            assert_eq!(
-                decode(&encode(RUSSIAN, label), None).as_deref(),
-                Some(RUSSIAN),
-                "{label}"
-            );
-        }
-        for label in ["shift_jis", "euc-jp", "iso-2022-jp"] {
-            assert_eq!(
-                decode(&encode(JAPANESE, label), None).as_deref(),
-                Some(JAPANESE),
-                "{label}"
-            );
-        }
-        let french = "Dès Noël où un zéphyr haï me vêt de glaçons würmiens";
-        assert_eq!(
-            decode(&encode(french, "windows-1252"), None).as_deref(),
-            Some(french)
-        );
-    }
-
-    #[test]
-    fn utf_16_is_seen_with_and_without_its_mark() {
-        for text in ["Plain words.\n", RUSSIAN, JAPANESE] {
-            for little in [true, false] {
-                let marked = wide(&format!("\u{feff}{text}"), little);
-                assert_eq!(decode(&marked, None).as_deref(), Some(text));
-                assert_eq!(decode(&wide(text, little), None).as_deref(), Some(text));
-            }
-        }
-    }
-
-    #[test]
-    fn utf_32_is_seen_with_and_without_its_mark() {
-        let bytes: Vec<u8> = RUSSIAN
-            .chars()
-            .flat_map(|c| u32::from(c).to_le_bytes())
-            .collect();
-        assert_eq!(decode(&bytes, None).as_deref(), Some(RUSSIAN));
-        let marked = [&[0xff, 0xfe, 0, 0][..], &bytes].concat();
-        assert_eq!(decode(&marked, None).as_deref(), Some(RUSSIAN));
-    }
-
-    #[test]
-    fn a_stray_zero_makes_no_utf_16() {
-        for text in [
-            "a,b\n1,\0 and so on, to the end of the line, and one more line\n",
-            "é\0 zwölf Töne klingen hell über dem See und dem Moor",
-        ] {
-            assert_eq!(decode(text.as_bytes(), None).as_deref(), Some(text));
-        }
-    }
-
-    #[test]
-    fn a_named_charset_beats_the_guess_and_utf_8_beats_the_name() {
-        let bytes = encode("naïve", "macintosh");
-        assert_eq!(decode(&bytes, Some("macintosh")).as_deref(), Some("naïve"));
-        assert_eq!(
-            decode("naïve".as_bytes(), Some("macintosh")).as_deref(),
-            Some("naïve")
-        );
-        assert_eq!(label_of("text/plain; Charset=\"KOI8-R\""), Some("KOI8-R"));
-    }
-
-    #[test]
-    fn one_broken_byte_does_not_undo_utf_8() {
-        let mut bytes = RUSSIAN.as_bytes().to_vec();
-        bytes.truncate(bytes.len() - 2);
-        assert!(decode(&bytes, None).is_some_and(|text| text.starts_with("Съешь")));
-    }
-
-    #[test]
-    fn half_a_character_does_not_undo_a_few_words_of_utf_8() {
-        let bytes = [
-            "Il avait déjà vu la station, cet été au bord du lac, où elle est.".as_bytes(),
-            b"\xc3",
-        ]
-        .concat();
-        assert_eq!(
-            decode(&bytes, None).as_deref(),
-            Some("Il avait déjà vu la station, cet été au bord du lac, où elle est.\u{fffd}")
-        );
-    }
-
-    #[test]
-    fn binary_is_no_text() {
-        let noise: Vec<u8> = (0..4096_u32)
-            .map(|i| i.wrapping_mul(2_654_435_761).to_be_bytes()[1])
-            .collect();
-        assert_eq!(decode(&noise, None), None);
-        assert_eq!(
-            decode(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0>\0", None),
-            None
-        );
-    }
-}
+mod tests;
