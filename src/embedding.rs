@@ -6,6 +6,7 @@
 //! booked and its vectors stashed as it arrives, also when the file that asked for it is gone.
 
 mod books;
+mod place;
 mod pump;
 mod request;
 
@@ -21,8 +22,8 @@ use std::{
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-pub use self::pump::Pump;
-use self::{pump::Order, request::Desk};
+pub use self::{place::Place, pump::Pump};
+use self::{place::Places, pump::Order, request::Desk};
 use crate::{
     db::{Db, DbError},
     document::{FileId, Model, UserId},
@@ -226,6 +227,7 @@ type Vectors = HashMap<[u8; 32], Vec<f32>>;
 pub struct Embedder {
     orders: mpsc::Sender<Order>,
     expected: Arc<Expected>,
+    places: Places,
     model: Model,
     state: watch::Receiver<State>,
     totals: Arc<Mutex<Totals>>,
@@ -249,6 +251,7 @@ pub fn new(
     let embedder = Embedder {
         orders,
         expected: Arc::clone(&expected),
+        places: Places::of(settings),
         model: settings.provider.model.clone(),
         state,
         totals: Arc::clone(&totals),
@@ -263,6 +266,19 @@ impl Embedder {
     pub fn expect(&self) -> Expecting {
         self.expected.files.fetch_add(1, Ordering::Relaxed);
         Expecting(Arc::clone(&self.expected))
+    }
+
+    /// A place to wait in for the vectors of so many tokens, so that the file is not in hand meanwhile; `None` if too
+    /// much waits already.
+    #[must_use]
+    pub fn place(&self, tokens: u32) -> Option<Place> {
+        self.places.take(tokens)
+    }
+
+    /// How many files wait in a [`Place`]; changes can be awaited.
+    #[must_use]
+    pub fn waiting(&self) -> watch::Receiver<usize> {
+        self.places.taken()
     }
 
     /// The vectors of a file's texts, in their order: reused where the user has them, embedded and booked otherwise.

@@ -90,7 +90,7 @@ async fn cut(app: &App, types: &FileTypes, document: Document) -> Result<Chunked
         .map_err(|_| IngestError::Chunk)
 }
 
-/// Vectors for all chunks: those that the user already has, and the others bought.
+/// Vectors for all chunks: those that the user already has, and the others bought. Meanwhile the file is not in hand.
 async fn embed(
     app: &App,
     lease: &Lease,
@@ -102,6 +102,8 @@ async fn embed(
         tokens: chunk.embedded.tokens,
         sha256: chunk.sha256,
     };
+    let tokens = chunks.iter().map(|chunk| chunk.embedded.tokens).sum();
+    let _place = app.embedder.place(tokens);
     let job = Job {
         file: Some(lease.file),
         user: lease.user,

@@ -1,6 +1,7 @@
 //! Claims what there is room for, spawns it, settles it. The only file that spawns.
 //!
-//! Promises: never more files in hand than permits; every claim ends in exactly one of commit, reject, retry, release,
+//! Promises: never more files in hand than permits, where a file that waits for its vectors is in no hand, and their
+//! number is bounded too; every claim ends in exactly one of commit, reject, retry, release,
 //! or in words that the lease was lost; nothing is detached.
 
 mod services;
@@ -120,6 +121,7 @@ pub async fn work(
     let mut hands: JoinSet<Settled> = JoinSet::new();
     let mut look = Look::new();
     let mut provider = app.embedder.state();
+    let mut waiting = app.embedder.waiting();
     let drains = matches!(until, Until::Drained { .. });
     let mut storage_refused = false;
     let ending = loop {
@@ -137,10 +139,19 @@ pub async fn work(
         }
         // A drain that storage refuses ends with what it has in hand.
         let may_claim = !(drains && storage_refused);
-        let room = room(state, app.concurrency, hands.len());
+        let room = room(
+            state,
+            app.concurrency,
+            hands.len(),
+            *waiting.borrow_and_update(),
+        );
+        let mut claimed = 0;
         if room > 0 && look.is_due() && may_claim {
             match claim(app, until.scope(), room, shutdown, &mut hands).await {
-                Ok(claimed) => look.after_claim(claimed, app.poll_every),
+                Ok(files) => {
+                    claimed = files;
+                    look.after_claim(claimed, app.poll_every);
+                }
                 Err(error) => look.after_outage(error, drains)?,
             }
         }
@@ -158,7 +169,8 @@ pub async fn work(
                 storage_refused = tell(settled, &mut on_settled);
                 look.room_came(storage_refused);
             }
-            () = look.wait(), if may_claim && self::room(state, app.concurrency, hands.len()) > 0 => {}
+            Ok(()) = waiting.changed() => look.room_came(storage_refused),
+            () = look.wait(), if may_claim && room > claimed => {}
             () = hint.notified() => look.now(),
             Ok(()) = provider.changed() => look.now(),
             () = shutdown.finishing() => {}
@@ -174,18 +186,17 @@ pub async fn work(
     Ok(ending)
 }
 
-/// How many files may be claimed: a failing provider is tried with one file at a time, one that wants money or another
-/// key with none.
-fn room(provider: State, concurrency: usize, in_hand: usize) -> usize {
-    let may_hold = match provider {
-        State::Ready => concurrency,
-        State::Unavailable => 1,
+/// How many files may be claimed, if so many have been and some of these wait for their vectors: a failing provider is
+/// tried with one file at a time, one that wants money or another key with none.
+fn room(provider: State, concurrency: usize, claimed: usize, waiting: usize) -> usize {
+    match provider {
+        State::Ready => (concurrency + waiting).saturating_sub(claimed),
+        State::Unavailable => 1_usize.saturating_sub(claimed),
         State::QuotaSpent
         | State::CredentialsRefused
         | State::Misconfigured
         | State::SpendLimit => 0,
-    };
-    may_hold.saturating_sub(in_hand)
+    }
 }
 
 /// Claims and starts up to `room` files; returns how many.

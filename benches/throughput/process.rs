@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    process::{Child, Command},
+    process::Command,
     thread,
     time::{Duration, Instant},
 };
@@ -20,7 +20,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 pub(crate) struct Usage {
     /// Seconds of processor time of the process itself.
     pub(crate) own: f64,
-    /// Of its children that have ended, which all have.
+    /// Of its children.
     pub(crate) children: f64,
     pub(crate) wall: Duration,
     /// The most bytes of memory (PSS: shared pages by shares) of the process itself.
@@ -41,26 +41,29 @@ pub(crate) fn watch(mut command: Command) -> anyhow::Result<Usage> {
     let mut child = command.spawn().context("cannot start the program")?;
     let pid = Pid::from_child(&child);
     let (mut own_memory, mut memory) = (0.0, 0.0);
+    let mut living = 0.0;
+    let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
     // It stays a zombie until it is waited for in earnest, and a zombie's times can still be read.
-    while waitid(
-        WaitId::Pid(pid),
-        WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG,
-    )?
-    .is_none()
-    {
+    while waitid(WaitId::Pid(pid), ended)?.is_none() {
+        let children = children_of(child.id());
+        // Those that live to its end are not counted as its own by the kernel.
+        living = children
+            .iter()
+            .filter_map(|child| times(*child).ok())
+            .map(|[own, _]| own)
+            .sum();
         let own = pss(child.id());
-        let children: f64 = children_of(child.id()).into_iter().map(pss).sum();
         own_memory = f64::max(own_memory, own);
-        memory = f64::max(memory, own + children);
+        memory = f64::max(memory, own + children.into_iter().map(pss).sum::<f64>());
         thread::sleep(LOOK_EVERY);
     }
     let wall = began.elapsed();
-    let [own, children] = times(&child)?;
+    let [own, children] = times(child.id())?;
     let code = child.wait()?.code();
     ensure!(matches!(code, Some(0 | 3)), "the drain ended with {code:?}");
     Ok(Usage {
         own,
-        children,
+        children: children + living,
         wall,
         own_memory,
         memory,
@@ -68,8 +71,8 @@ pub(crate) fn watch(mut command: Command) -> anyhow::Result<Usage> {
 }
 
 /// Seconds of processor time of a process and of its children that have ended (`man 5 proc_pid_stat`).
-fn times(child: &Child) -> anyhow::Result<[f64; 2]> {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", child.id()))?;
+fn times(pid: u32) -> anyhow::Result<[f64; 2]> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     // The name is in brackets and may hold anything.
     let (_, fields) = stat.rsplit_once(") ").context("no stat")?;
     let ticks: Vec<u32> = fields
