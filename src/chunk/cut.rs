@@ -9,7 +9,10 @@ use std::ops::Range;
 use unicode_segmentation::{GraphemeCursor, UnicodeSegmentation as _};
 
 use super::{
-    Settings, Splitter, prefix,
+    Settings, Splitter,
+    counter::Counter,
+    near::Near,
+    prefix,
     token::{Tokenizer, Tokens},
     word_break,
     written::{Break, Level, Table, Written},
@@ -49,13 +52,13 @@ pub(super) struct Cutter<'a> {
     /// A section ends its chunk once the chunk is this full (one over it).
     close_share: u32,
     /// The headings of the highest level that occurs: no piece goes beyond one.
-    walls: Vec<usize>,
+    walls: Near<usize>,
     /// The tokens of each table's header, if it is to be repeated.
     header_costs: Vec<Option<u32>>,
 }
 
 impl<'a> Cutter<'a> {
-    pub(super) fn new(written: &'a Written, settings: &Settings) -> Self {
+    pub(super) fn new(written: &'a Written, counter: &mut Counter, settings: &Settings) -> Self {
         let prefix = if settings.prefix {
             prefix::MOST_TOKENS
         } else {
@@ -66,7 +69,7 @@ impl<'a> Cutter<'a> {
         Self {
             written,
             text: &written.text,
-            tokens: Tokens::of(&written.text, settings.tokenizer),
+            tokens: Tokens::of(&written.text, settings.tokenizer, counter),
             tokenizer: settings.tokenizer,
             max,
             overlap: settings.overlap_tokens.min(max / 2),
@@ -75,11 +78,11 @@ impl<'a> Cutter<'a> {
             } else {
                 MARKDOWN_SHARE
             },
-            walls: written.highest_headings(),
+            walls: written.outline.highest().into(),
             header_costs: written
                 .tables
                 .iter()
-                .map(|table| header_cost(written, table, settings.tokenizer, max))
+                .map(|table| header_cost(written, table, counter, max))
                 .collect(),
         }
     }
@@ -194,15 +197,14 @@ impl<'a> Cutter<'a> {
         furthest: usize,
         room: u32,
     ) -> Option<usize> {
-        let headings = &self.written.headings;
-        let first = headings.partition_point(|at| *at <= fresh);
-        let chapter = self.written.level_at(start);
+        let outline = &self.written.outline;
+        let chapter = outline.above(start).map(|(above, _)| outline.level(above));
         let base = self.tokens.before(start);
-        (first..headings.len())
-            .map(|place| (headings[place], place))
-            .take_while(|(at, _)| *at <= furthest)
-            .find(|(at, place)| {
-                let leaves = chapter.is_some_and(|chapter| self.leaves(chapter, *place));
+        outline
+            .after(fresh)
+            .take_while(|(_, at)| *at <= furthest)
+            .find(|(heading, at)| {
+                let leaves = chapter.is_some_and(|chapter| self.leaves(chapter, *heading));
                 let share = if leaves {
                     LEAVING_SHARE
                 } else {
@@ -210,27 +212,27 @@ impl<'a> Cutter<'a> {
                 };
                 self.tokens.before(*at) >= base + room / share && !self.follows_a_heading(*at)
             })
-            .map(|(at, _)| at)
+            .map(|(_, at)| at)
     }
 
     /// Whether a chapter of this level, in which sections of it may lie, ends at this heading.
     fn leaves(&self, chapter: u8, heading: usize) -> bool {
-        let level = self.written.level_of(heading);
-        let before = self.written.level_of(heading.saturating_sub(1));
+        let level = self.written.outline.level(heading);
+        let before = self.written.outline.level(heading.saturating_sub(1));
         level <= chapter && level < chapter.max(before)
     }
 
     /// Whether nothing lies between this heading and the one before it, to which it then belongs.
     fn follows_a_heading(&self, at: usize) -> bool {
-        let found = self.written.breaks.binary_search_by_key(&at, |b| b.at);
-        found.is_ok_and(|place| self.written.breaks[place].level == Level::Clause)
+        let breaks = &self.written.breaks;
+        let next = breaks.get(breaks.partition_point(|b| b.at < at));
+        next.is_some_and(|next| next.at == at && next.level == Level::Clause)
     }
 
     /// A place at or before this one that leaves the section's last piece not too small.
     fn leaving_a_rest(&self, furthest: usize, least: u32) -> usize {
-        let headings = &self.written.headings;
-        let next = headings.partition_point(|at| *at <= furthest);
-        let stop = headings.get(next).copied().unwrap_or(self.text.len());
+        let next = self.written.outline.after(furthest).next();
+        let stop = next.map_or(self.text.len(), |(_, at)| at);
         let total = self.tokens.before(stop);
         if total - self.tokens.before(furthest) < least {
             self.tokens.reach(total.saturating_sub(least)).min(furthest)
@@ -283,11 +285,8 @@ impl<'a> Cutter<'a> {
     /// Nothing is repeated across a heading or within a table, whose header is repeated instead.
     fn overlap(&self, piece: &Piece, fresh: usize) -> usize {
         let end = piece.span.end;
-        let headings = &self.written.headings;
-        let heading = headings.partition_point(|at| *at <= fresh).checked_sub(1);
-        let floor = heading
-            .map_or(0, |place| headings[place])
-            .max(piece.span.start + 1);
+        let heading = self.written.outline.above(fresh);
+        let floor = heading.map_or(0, |(_, at)| at).max(piece.span.start + 1);
         if self.overlap == 0 || floor >= end || self.in_table(fresh) {
             return fresh;
         }
@@ -351,9 +350,9 @@ impl<'a> Cutter<'a> {
 }
 
 /// The tokens of a table's header with its line end; none if it has no header, or one that takes much of the room.
-fn header_cost(written: &Written, table: &Table, tokenizer: Tokenizer, max: u32) -> Option<u32> {
+fn header_cost(written: &Written, table: &Table, counter: &mut Counter, max: u32) -> Option<u32> {
     let header = &written.text[table.header.clone()];
-    let cost = tokenizer.count(&format!("{header}\n"));
+    let cost = counter.count(&format!("{header}\n"));
     let fits = cost <= max / 4 && max - cost >= CHARACTER_TOKENS;
     (!header.is_empty() && fits).then_some(cost)
 }

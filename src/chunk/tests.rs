@@ -121,7 +121,7 @@ fn check_embedded(chunk: &Chunk, settings: &Settings) {
 fn checked(document: &Document, settings: &Settings) -> Chunked {
     let chunked = chunk(document, settings);
     check(&chunked, settings);
-    let walls = Written::from(document, settings.splitter).highest_headings();
+    let walls = Written::from(document, settings.splitter).outline.highest();
     for chunk in &chunked.chunks {
         let inside = |wall: &usize| chunk.span.start < *wall && *wall < chunk.span.end;
         assert!(!walls.iter().any(inside), "two chapters: {:?}", chunk.text);

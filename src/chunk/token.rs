@@ -8,6 +8,7 @@ use std::{ops::Range, sync::LazyLock};
 
 use super::{
     counter::Counter,
+    near::Near,
     small,
     vocabulary::Vocabulary,
     word::{Pattern, words},
@@ -59,7 +60,7 @@ impl Tokenizer {
         first.1 + second.1
     }
 
-    fn words(self, text: &str) -> impl Iterator<Item = &str> {
+    pub(super) fn words(self, text: &str) -> impl Iterator<Item = &str> {
         // Characters are counted alike, however they are grouped.
         let pattern = match self {
             Self::O200kBase => Pattern::O200k,
@@ -131,13 +132,12 @@ struct Mark {
 pub(super) struct Tokens<'a> {
     text: &'a str,
     tokenizer: Tokenizer,
-    marks: Vec<Mark>,
+    marks: Near<Mark>,
 }
 
 impl<'a> Tokens<'a> {
     /// Counts the text once.
-    pub(super) fn of(text: &'a str, tokenizer: Tokenizer) -> Self {
-        let mut counter = Counter::new(tokenizer, text);
+    pub(super) fn of(text: &'a str, tokenizer: Tokenizer, counter: &mut Counter) -> Self {
         let mut marks = Vec::with_capacity(text.len() / 4 + 1);
         marks.push(Mark {
             at: 0,
@@ -149,7 +149,7 @@ impl<'a> Tokens<'a> {
             tokens += if word.len() > LONG {
                 mark_long(tokenizer, word, at, tokens, &mut marks)
             } else {
-                counter.count(word)
+                counter.count_word(word)
             };
             at += word.len();
             marks.push(Mark {
@@ -161,7 +161,7 @@ impl<'a> Tokens<'a> {
         Self {
             text,
             tokenizer,
-            marks,
+            marks: Near::from(marks),
         }
     }
 
@@ -202,15 +202,18 @@ impl<'a> Tokens<'a> {
     pub(super) fn count(&self, part: &Range<usize>) -> u32 {
         let last = self.last_between(part.end);
         let (mut at, mut tokens) = (part.start, 0);
-        for word in self.tokenizer.words(&self.text[part.clone()]) {
+        let mut words = self.tokenizer.words(&self.text[part.clone()]);
+        loop {
             if let Some(known) = self.between(at).filter(|_| at < last.at as usize) {
                 let tail = last.at as usize..part.end;
                 return tokens + (last.tokens - known) + self.count_tail(tail);
             }
+            let Some(word) = words.next() else {
+                return tokens;
+            };
             tokens += self.count_part(at..at + word.len());
             at += word.len();
         }
-        tokens
     }
 
     fn count_tail(&self, tail: Range<usize>) -> u32 {
