@@ -7,6 +7,7 @@
 
 mod counter;
 mod cut;
+mod marks;
 mod near;
 mod outline;
 mod prefix;

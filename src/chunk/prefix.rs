@@ -164,6 +164,8 @@ fn begins_with(path: &str, title: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{collection::vec, prelude::*, sample::select};
+
     use super::*;
 
     fn prefix(title: &str, path: &str, most_tokens: u32) -> String {
@@ -193,5 +195,39 @@ mod tests {
         assert_eq!(prefix(title, path, 16), shorter);
         assert_eq!(prefix(title, path, 4), "Rain gauge\n\n");
         assert_eq!(prefix(title, path, 1), "");
+    }
+
+    /// The first that fits of the parts, the parts with the first one halved, and so on.
+    fn by_trial(parts: &[&str], most_tokens: u32) -> String {
+        let mut shorter = (0..parts.len()).flat_map(|first| {
+            let rest = parts[first + 1..].iter().map(|part| (*part).to_owned());
+            halves(parts[first]).map(move |half| {
+                let parts: Vec<String> = iter::once(half).chain(rest.clone()).collect();
+                parts.join(BELOW) + LINE_ENDS
+            })
+        });
+        let fits = shorter.find(|text| Tokenizer::Cl100kBase.count(text) <= most_tokens);
+        fits.unwrap_or_default()
+    }
+
+    fn any_title() -> impl Strategy<Value = String> {
+        let words = select(vec![
+            "rain", " gauge", "!", "…", "/a", "(b)", "漢字", "12345", "'s", "e\u{301}", ">",
+        ]);
+        vec(words, 0..40).prop_map(|words| format!("A{}", words.concat()))
+    }
+
+    proptest! {
+        #[test]
+        fn a_prefix_keeps_as_much_as_trying_all_would(
+            title in any_title(),
+            path in vec(any_title(), 1..7),
+            most_tokens in 1_u32..65,
+        ) {
+            let mut parts = vec![&*title];
+            parts.extend(path.iter().map(String::as_str));
+            let expected = by_trial(&parts[usize::from(path[0] == title)..], most_tokens);
+            prop_assert_eq!(prefix(&title, &path.join(BELOW), most_tokens), expected);
+        }
     }
 }
