@@ -15,11 +15,11 @@ use orion_ingest::{
     extract::{self, Hints},
     file_type::FileTypes,
 };
-use rustix::time::{ClockId, clock_gettime};
 use sha2::{Digest, Sha256};
 
-/// The fastest of so many runs counts.
-const RUNS: usize = 3;
+use self::timing::{fastest, megabytes};
+
+mod timing;
 
 /// What the files of one extension took.
 #[derive(Default)]
@@ -94,25 +94,4 @@ fn files(folders: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
     }
     files.sort();
     Ok(files)
-}
-
-/// Processor time in seconds.
-fn fastest<T>(mut work: impl FnMut() -> T) -> f64 {
-    let time = |_| {
-        let started_at = now();
-        std::hint::black_box(work());
-        now() - started_at
-    };
-    (0..RUNS).map(time).fold(f64::INFINITY, f64::min)
-}
-
-#[expect(clippy::cast_precision_loss, reason = "seconds of a process")]
-fn now() -> f64 {
-    let now = clock_gettime(ClockId::ThreadCPUTime);
-    now.tv_sec as f64 + now.tv_nsec as f64 / 1e9
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a rate for people")]
-fn megabytes(bytes: usize) -> f64 {
-    bytes as f64 / 1e6
 }

@@ -26,8 +26,14 @@ impl Counter {
         }
     }
 
+    /// The tokens of a text.
+    pub(super) fn count(&mut self, text: &str) -> u32 {
+        let words = self.tokenizer.words(text);
+        words.map(|word| self.count_word(word)).sum()
+    }
+
     /// The tokens of a word.
-    pub(super) fn count(&mut self, word: &str) -> u32 {
+    pub(super) fn count_word(&mut self, word: &str) -> u32 {
         let Some(key) = key(word) else {
             return self.tokenizer.count_word(word);
         };
@@ -41,15 +47,30 @@ impl Counter {
 }
 
 /// The word itself and its length in the lower 124 bits, so that no two words share a key and none has the key 0.
+///
+/// Its ends are read, which overlap: to copy so few bytes, of a number known at run time only, takes longer.
 #[inline]
 fn key(word: &str) -> Option<u128> {
-    let mut bytes = [0; 16];
-    bytes
-        .get_mut(..word.len())
-        .filter(|_| word.len() < 16)?
-        .copy_from_slice(word.as_bytes());
-    bytes[15] = u8::try_from(word.len()).ok()?;
-    Some(u128::from_le_bytes(bytes))
+    let bytes = word.as_bytes();
+    let length = u8::try_from(bytes.len())
+        .ok()
+        .filter(|length| *length < 16)?;
+    let word = if let Some((first, last)) = ends::<8>(bytes) {
+        let (first, last) = (u64::from_le_bytes(*first), u64::from_le_bytes(*last));
+        u128::from(first) | u128::from(last) << (8 * (length - 8))
+    } else if let Some((first, last)) = ends::<4>(bytes) {
+        let (first, last) = (u32::from_le_bytes(*first), u32::from_le_bytes(*last));
+        u128::from(first) | u128::from(last) << (8 * (length - 4))
+    } else {
+        let byte = |place: usize| bytes.get(place).copied().map_or(0, u128::from);
+        byte(0) | byte(1) << 8 | byte(2) << 16
+    };
+    Some(word | u128::from(length) << 120)
+}
+
+#[inline]
+fn ends<const BYTES: usize>(bytes: &[u8]) -> Option<(&[u8; BYTES], &[u8; BYTES])> {
+    bytes.first_chunk().zip(bytes.last_chunk())
 }
 
 /// Words that share a slot only push each other out.
@@ -67,13 +88,16 @@ mod tests {
 
     #[test]
     fn no_two_words_share_a_key() {
-        let words = ["", "\0", "a", "a\0", "a\0\0", "\0a", "aaaaaaaaaaaaaaa"];
+        let long = "abcdefghijklmnop";
+        let mut words = vec!["", "\0", "a\0", "a\0\0", "\0a", "aaaaaaaaaaaaaaa"];
+        words.extend((1..16).map(|length| &long[..length]));
         for (place, word) in words.iter().enumerate() {
             assert!(
                 words[..place].iter().all(|other| key(other) != key(word)),
                 "{word:?}"
             );
         }
-        assert_eq!(key("aaaaaaaaaaaaaaaa"), None);
+        assert_eq!(key(long), None);
+        assert_eq!(key(&long.repeat(20)), None);
     }
 }

@@ -7,6 +7,9 @@
 
 mod counter;
 mod cut;
+mod marks;
+mod near;
+mod outline;
 mod prefix;
 mod sentence;
 mod token;
@@ -22,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use self::{
+    counter::Counter,
     cut::{Cutter, Piece},
     prefix::Prefixes,
     written::Written,
@@ -112,8 +116,9 @@ pub struct Chunked {
 #[must_use]
 pub fn chunk(document: &Document, settings: &Settings) -> Chunked {
     let written = Written::from(document, settings.splitter);
-    let pieces = Cutter::new(&written, settings).pieces();
-    let mut prefixes = Prefixes::of(&written, settings);
+    let mut counter = Counter::new(settings.tokenizer, &written.text);
+    let pieces = Cutter::new(&written, &mut counter, settings).pieces();
+    let mut prefixes = Prefixes::of(&written, counter, settings);
     let chunks = (0..)
         .zip(pieces)
         .map(|(index, piece)| finish(&written, &mut prefixes, index, piece))
@@ -136,8 +141,8 @@ fn finish(written: &Written, prefixes: &mut Prefixes, index: u32, piece: Piece) 
         Some(header) => format!("{}\n{slice}", &written.text[header]).into(),
         None => slice.into(),
     };
-    let heading = written.heading_of(&piece.span);
-    let embedded = prefixes.put_before(heading.as_deref(), &text, piece.tokens);
+    let heading = prefixes.go_below(written.heading_of(&piece.span));
+    let embedded = prefixes.put_before(&text, piece.tokens);
     Chunk {
         index,
         page: written.page_at(piece.span.start),

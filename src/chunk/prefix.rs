@@ -1,9 +1,9 @@
 //! What is embedded before a chunk's text: the document's title and the headings above, which the text itself does not
 //! repeat and questions ask for.
 
-use std::sync::Arc;
+use std::{iter, sync::Arc};
 
-use super::{Settings, Tokenizer, written::Written};
+use super::{Settings, Tokenizer, counter::Counter, written::Written};
 use crate::document::Embedded;
 
 /// Most tokens of a prefix; it is never more than a quarter of a chunk either.
@@ -12,13 +12,24 @@ pub(super) const MOST_TOKENS: u32 = 64;
 /// Shorter parts are left out rather than shortened again.
 const LEAST_CHARS: usize = 8;
 
+/// Between the headings of a path.
+const BELOW: &str = " > ";
+
+/// Below a prefix.
+const LINE_ENDS: &str = "\n\n";
+
 /// Makes the prefixes of a document's chunks.
-pub(super) struct Prefixes {
+pub(super) struct Prefixes<'a> {
+    written: &'a Written,
+    counter: Counter,
     tokenizer: Tokenizer,
     most_tokens: u32,
-    title: Option<String>,
-    /// The last heading asked for, which neighbours share, and its prefix.
-    last: (Option<String>, Prefix),
+    title: String,
+    /// The last heading asked for, which neighbours share.
+    heading: Option<usize>,
+    /// Its path.
+    path: String,
+    prefix: Prefix,
 }
 
 #[derive(Default)]
@@ -27,110 +38,153 @@ struct Prefix {
     tokens: u32,
 }
 
-impl Prefixes {
-    pub(super) fn of(written: &Written, settings: &Settings) -> Self {
+impl<'a> Prefixes<'a> {
+    pub(super) fn of(written: &'a Written, mut counter: Counter, settings: &Settings) -> Self {
         let most_tokens = MOST_TOKENS.min(settings.max_tokens / 4);
-        let mut prefixes = Self {
+        let most_tokens = if settings.prefix { most_tokens } else { 0 };
+        let title = written.title().unwrap_or_default();
+        let mut prefix = Prefix::default();
+        prefix.write(&mut counter, &title, "", most_tokens);
+        Self {
+            written,
+            counter,
             tokenizer: settings.tokenizer,
-            most_tokens: if settings.prefix { most_tokens } else { 0 },
-            title: written.title().map(str::to_owned),
-            last: (None, Prefix::default()),
-        };
-        prefixes.last.1 = prefixes.write(None);
-        prefixes
+            most_tokens,
+            title,
+            heading: None,
+            path: String::new(),
+            prefix,
+        }
     }
 
-    /// A chunk's text under this path of headings with its prefix.
-    pub(super) fn put_before(
-        &mut self,
-        heading: Option<&str>,
-        text: &Arc<str>,
-        tokens: u32,
-    ) -> Embedded {
-        let tokenizer = self.tokenizer;
-        let prefix = self.under(heading);
-        if prefix.text.is_empty() {
+    /// Puts what is next under this heading; the path down to it.
+    pub(super) fn go_below(&mut self, heading: Option<usize>) -> Option<String> {
+        if self.heading != heading {
+            self.heading = heading;
+            self.path.clear();
+            if let Some(heading) = heading {
+                self.written.write_path(heading, &mut self.path);
+            }
+            self.prefix
+                .write(&mut self.counter, &self.title, &self.path, self.most_tokens);
+        }
+        heading.map(|_| self.path.clone())
+    }
+
+    /// A chunk's text with the prefix.
+    pub(super) fn put_before(&mut self, text: &Arc<str>, tokens: u32) -> Embedded {
+        let prefix_bytes = self.prefix.text.len();
+        if prefix_bytes == 0 {
             return Embedded {
                 text: Arc::clone(text),
-                prefix_bytes: 0,
+                prefix_bytes,
                 tokens,
             };
         }
+        let prefix = (&*self.prefix.text, self.prefix.tokens);
+        let tokens = self.tokenizer.count_joined(prefix, (text, tokens));
+        self.prefix.text.push_str(text);
+        let embedded = Arc::from(&*self.prefix.text);
+        self.prefix.text.truncate(prefix_bytes);
         Embedded {
-            text: [&prefix.text, &**text].concat().into(),
-            prefix_bytes: prefix.text.len(),
-            tokens: tokenizer.count_joined((&prefix.text, prefix.tokens), (text, tokens)),
+            text: embedded,
+            prefix_bytes,
+            tokens,
         }
     }
+}
 
-    /// The prefix under this path of headings; empty if there is nothing to say.
-    fn under(&mut self, heading: Option<&str>) -> &Prefix {
-        if self.last.0.as_deref() != heading {
-            self.last = (heading.map(str::to_owned), self.write(heading));
+impl Prefix {
+    /// Makes this the title and the path with line ends below them. Of one that is too long the first part, which says
+    /// least of the chunk, is halved or left out until the rest is short enough.
+    fn write(&mut self, counter: &mut Counter, title: &str, path: &str, most_tokens: u32) {
+        let title = if begins_with(path, title) { "" } else { title };
+        self.text.clear();
+        if most_tokens == 0 || title.is_empty() && path.is_empty() {
+            return;
         }
-        &self.last.1
+        self.text.push_str(title);
+        if !title.is_empty() && !path.is_empty() {
+            self.text.push_str(BELOW);
+        }
+        self.text.push_str(path);
+        self.text.push_str(LINE_ENDS);
+        self.tokens = counter.count(&self.text);
+        if self.tokens > most_tokens {
+            let parts = iter::once(title).chain(path.split(BELOW));
+            let parts: Vec<&str> = parts.filter(|part| !part.is_empty()).collect();
+            *self = shortened(counter, &parts, most_tokens);
+        }
     }
+}
 
-    fn write(&self, heading: Option<&str>) -> Prefix {
-        let path: Vec<&str> = heading.map_or(Vec::new(), |path| path.split(" > ").collect());
-        let title = self.title.as_deref();
-        let title = title.filter(|title| heading.is_none_or(|path| !begins_with(path, title)));
-        let mut parts: Vec<String> = title.into_iter().chain(path).map(str::to_owned).collect();
-        while !parts.is_empty() {
-            let text = format!("{}\n\n", parts.join(" > "));
-            let tokens = self.tokenizer.count(&text);
-            if tokens <= self.most_tokens {
-                return Prefix { text, tokens };
-            }
-            shorten(&mut parts);
+/// Parts are counted one by one, as tokens never go on from a part into what is between two, and from the last one up, so
+/// that all above what fits costs nothing.
+fn shortened(counter: &mut Counter, parts: &[&str], most_tokens: u32) -> Prefix {
+    let (mut longest, mut rest) = (Prefix::default(), Prefix::default());
+    let mut line_ends = LINE_ENDS;
+    for part in parts.iter().rev() {
+        let room = most_tokens - rest.tokens;
+        let mut texts = halves(part).map(|half| {
+            let text = half + line_ends;
+            (counter.count(&text), text)
+        });
+        if let Some((tokens, text)) = texts.find(|(tokens, _)| *tokens <= room) {
+            longest = Prefix {
+                text: text + &rest.text,
+                tokens: tokens + rest.tokens,
+            };
         }
-        Prefix::default()
+        let below = [BELOW, part, line_ends].concat();
+        rest.tokens += counter.count(&below);
+        if rest.tokens > most_tokens {
+            break;
+        }
+        rest.text.insert_str(0, &below);
+        line_ends = "";
     }
+    longest
+}
+
+/// A part, its half, the half of that and so on.
+fn halves(part: &str) -> impl Iterator<Item = String> {
+    iter::successors(Some(part.to_owned()), |part| {
+        let half = part.chars().count() / 2;
+        let (end, _) = part.char_indices().nth(half)?;
+        let kept = part[..end].trim_end_matches(['…', ' ']);
+        (half >= LEAST_CHARS).then(|| format!("{kept}…"))
+    })
 }
 
 /// Whether the path's first heading is the title.
 fn begins_with(path: &str, title: &str) -> bool {
     let rest = path.strip_prefix(title);
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(" > "))
-}
-
-/// Halves the first part, which says least of the chunk, or leaves it out.
-fn shorten(parts: &mut Vec<String>) {
-    let first = parts.remove(0);
-    let half = first.chars().count() / 2;
-    if half >= LEAST_CHARS {
-        let kept: String = first.chars().take(half).collect();
-        parts.insert(0, format!("{}…", kept.trim_end_matches(['…', ' '])));
-    }
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(BELOW))
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::{collection::vec, prelude::*, sample::select};
+
     use super::*;
 
-    fn prefixes(title: Option<&str>, most_tokens: u32) -> Prefixes {
-        Prefixes {
-            tokenizer: Tokenizer::Cl100kBase,
-            most_tokens,
-            title: title.map(str::to_owned),
-            last: (Some("none of these".to_owned()), Prefix::default()),
-        }
+    fn prefix(title: &str, path: &str, most_tokens: u32) -> String {
+        let mut counter = Counter::new(Tokenizer::Cl100kBase, "");
+        let mut prefix = Prefix::default();
+        prefix.write(&mut counter, title, path, most_tokens);
+        let tokens = Tokenizer::Cl100kBase.count(&prefix.text);
+        assert!(prefix.text.is_empty() || prefix.tokens == tokens);
+        prefix.text
     }
 
     #[test]
     fn a_prefix_is_the_title_and_the_path_without_saying_the_title_twice() {
-        let mut guide = prefixes(Some("Guide"), 64);
-        assert_eq!(
-            guide.under(Some("Guide > Install")).text,
-            "Guide > Install\n\n"
-        );
-        assert_eq!(guide.under(Some("Guide")).text, "Guide\n\n");
-        assert_eq!(
-            guide.under(Some("Guidelines")).text,
-            "Guide > Guidelines\n\n"
-        );
-        assert_eq!(guide.under(None).text, "Guide\n\n");
-        assert_eq!(prefixes(None, 64).under(None).text, "");
+        let guide = |path| prefix("Guide", path, 64);
+        assert_eq!(guide("Guide > Install"), "Guide > Install\n\n");
+        assert_eq!(guide("Guide"), "Guide\n\n");
+        assert_eq!(guide("Guidelines"), "Guide > Guidelines\n\n");
+        assert_eq!(guide(""), "Guide\n\n");
+        assert_eq!(prefix("", "", 64), "");
     }
 
     #[test]
@@ -138,11 +192,42 @@ mod tests {
         let title = "The complete handbook of the weather station on the hill above the village";
         let path = "Care > Rain gauge";
         let shorter = "The complete handbook of the weather… > Care > Rain gauge\n\n";
-        assert_eq!(prefixes(Some(title), 16).under(Some(path)).text, shorter);
-        assert_eq!(
-            prefixes(Some(title), 4).under(Some(path)).text,
-            "Rain gauge\n\n"
-        );
-        assert_eq!(prefixes(Some(title), 1).under(Some(path)).text, "");
+        assert_eq!(prefix(title, path, 16), shorter);
+        assert_eq!(prefix(title, path, 4), "Rain gauge\n\n");
+        assert_eq!(prefix(title, path, 1), "");
+    }
+
+    /// The first that fits of the parts, the parts with the first one halved, and so on.
+    fn by_trial(parts: &[&str], most_tokens: u32) -> String {
+        let mut shorter = (0..parts.len()).flat_map(|first| {
+            let rest = parts[first + 1..].iter().map(|part| (*part).to_owned());
+            halves(parts[first]).map(move |half| {
+                let parts: Vec<String> = iter::once(half).chain(rest.clone()).collect();
+                parts.join(BELOW) + LINE_ENDS
+            })
+        });
+        let fits = shorter.find(|text| Tokenizer::Cl100kBase.count(text) <= most_tokens);
+        fits.unwrap_or_default()
+    }
+
+    fn any_title() -> impl Strategy<Value = String> {
+        let words = select(vec![
+            "rain", " gauge", "!", "…", "/a", "(b)", "漢字", "12345", "'s", "e\u{301}", ">",
+        ]);
+        vec(words, 0..40).prop_map(|words| format!("A{}", words.concat()))
+    }
+
+    proptest! {
+        #[test]
+        fn a_prefix_keeps_as_much_as_trying_all_would(
+            title in any_title(),
+            path in vec(any_title(), 1..7),
+            most_tokens in 1_u32..65,
+        ) {
+            let mut parts = vec![&*title];
+            parts.extend(path.iter().map(String::as_str));
+            let expected = by_trial(&parts[usize::from(path[0] == title)..], most_tokens);
+            prop_assert_eq!(prefix(&title, &path.join(BELOW), most_tokens), expected);
+        }
     }
 }

@@ -25,9 +25,13 @@ const LETTER: u8 = UPPER | LOWER | UNCASED;
 /// `[^\s\p{L}\p{N}]`.
 const SIGN: u8 = MARK | OTHER;
 
+/// One for each character: of a length that the compiler knows, so that it need not be checked for each.
+type Kinds = [u8; char::MAX as usize + 1];
+
 /// The kind of every character.
-static KINDS: LazyLock<Vec<u8>> = LazyLock::new(|| {
-    let mut kinds = vec![0; char::MAX as usize + 1];
+static KINDS: LazyLock<Box<Kinds>> = LazyLock::new(|| {
+    let kinds = vec![0; char::MAX as usize + 1];
+    let mut kinds = Box::<Kinds>::try_from(kinds).expect("as many as there are characters");
     for (class, kind) in [
         (r"[\p{Lu}\p{Lt}]", UPPER),
         (r"\p{Ll}", LOWER),
@@ -91,7 +95,7 @@ pub(super) fn words(text: &str, pattern: Pattern) -> impl Iterator<Item = &str> 
 #[derive(Clone, Copy)]
 struct Scan<'a> {
     text: &'a str,
-    kinds: &'static [u8],
+    kinds: &'static Kinds,
 }
 
 impl Scan<'_> {
@@ -194,7 +198,9 @@ impl Scan<'_> {
 
     /// `(?i:'s|'t|'re|'ve|'m|'ll|'d)`; the long ſ is an s, too.
     fn contraction(self, start: usize) -> Option<usize> {
-        let rest = self.text.as_bytes()[start..].strip_prefix(b"'")?;
+        let [b'\'', rest @ ..] = &self.text.as_bytes()[start..] else {
+            return None;
+        };
         let length = match rest {
             [0xc5, 0xbf, ..] => 2,
             [one, ..] if matches!(one.to_ascii_lowercase(), b's' | b't' | b'm' | b'd') => 1,
@@ -210,7 +216,12 @@ impl Scan<'_> {
     /// The first place at or after this one whose character is of none of these kinds.
     #[inline]
     fn run(self, mut at: usize, kinds: u8) -> usize {
+        let is_one = |byte: &u8| byte.is_ascii() && self.kinds[usize::from(*byte)] & kinds != 0;
         loop {
+            at += self.text.as_bytes()[at..]
+                .iter()
+                .take_while(|byte| is_one(byte))
+                .count();
             let (kind, next) = self.kind(at);
             if kind & kinds == 0 {
                 return at;

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::document::{Block, BlockKind, Document};
 
-use super::{Splitter, sentence};
+use super::{Splitter, near::Near, outline::Outline, sentence};
 
 /// How good a cut is at a place, the worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,17 +34,9 @@ pub(super) struct Break {
 #[derive(Debug)]
 struct Placed {
     span: Range<usize>,
-    page: Option<u32>,
+    /// The last heading; the block itself if it is one.
     section: Option<usize>,
     is_heading: bool,
-}
-
-/// A heading and the one above it.
-#[derive(Debug)]
-struct Section {
-    title: String,
-    level: u8,
-    parent: Option<usize>,
 }
 
 /// A run of rows, perhaps over several pages.
@@ -60,12 +52,12 @@ pub(super) struct Table {
 pub(super) struct Written {
     pub(super) text: String,
     /// In order of their places, as all the lists here.
-    pub(super) breaks: Vec<Break>,
-    pub(super) headings: Vec<usize>,
+    pub(super) breaks: Near<Break>,
+    pub(super) outline: Outline,
     pub(super) tables: Vec<Table>,
-    placed: Vec<Placed>,
-    /// One a heading.
-    sections: Vec<Section>,
+    placed: Near<Placed>,
+    /// Where each page begins, and its number.
+    pages: Near<(usize, Option<u32>)>,
 }
 
 impl Written {
@@ -81,7 +73,10 @@ impl Written {
                 .filter(|block| !block.text.trim().is_empty())
             {
                 written.separate(last, block, new_page);
-                written.place(block, page.number, splitter);
+                if new_page {
+                    written.pages.push((written.text.len(), page.number));
+                }
+                written.place(block, splitter);
                 last = Some(block);
                 new_page = false;
             }
@@ -91,43 +86,33 @@ impl Written {
 
     /// The page of the block at this place.
     pub(super) fn page_at(&self, at: usize) -> Option<u32> {
-        self.placed.get(self.block_at(at))?.page
+        let after = self.pages.partition_point(|(start, _)| *start <= at);
+        self.pages.get(after.checked_sub(1)?)?.1
     }
 
-    /// The level of the heading under which this place stands.
-    pub(super) fn level_at(&self, at: usize) -> Option<u8> {
-        let after = self.headings.partition_point(|heading| *heading <= at);
-        Some(self.level_of(after.checked_sub(1)?))
-    }
-
-    /// The level of the heading at this place among the headings.
-    pub(super) fn level_of(&self, heading: usize) -> u8 {
-        self.sections[heading].level
-    }
-
-    /// The headings of the highest level that occurs in the text.
-    pub(super) fn highest_headings(&self) -> Vec<usize> {
-        let highest = self.sections.iter().map(|section| section.level).min();
-        let headings = self.headings.iter().zip(&self.sections);
-        let highest = headings.filter(|(_, section)| Some(section.level) == highest);
-        highest.map(|(at, _)| *at).collect()
+    /// Writes the titles from the highest heading down to this one.
+    pub(super) fn write_path(&self, heading: usize, path: &mut String) {
+        self.outline.write_path(&self.text, heading, path);
     }
 
     /// The document's title: a heading that opens it, and that is alone at its level or has nothing under it.
-    pub(super) fn title(&self) -> Option<&str> {
-        let first = self.sections.first()?;
+    pub(super) fn title(&self) -> Option<String> {
         let opens = self.placed.first()?.is_heading;
-        let alone = self.sections[1..]
-            .iter()
-            .all(|other| other.level > first.level);
-        let bare = self.placed.get(1)?.is_heading && !alone;
-        (opens && (alone || bare)).then_some(first.title.as_str())
+        let bare = self.placed.get(1)?.is_heading;
+        let mut title = String::new();
+        if opens && (bare || self.outline.has_one_root()) {
+            self.outline.write_title(&self.text, 0, &mut title);
+        }
+        (!title.is_empty()).then_some(title)
     }
 
-    /// The headings that all of this part of the text stands under; if there are none, those of the section that most
-    /// of it belongs to. A heading itself counts only where nothing follows it.
-    pub(super) fn heading_of(&self, part: &Range<usize>) -> Option<String> {
-        let blocks = self.placed[self.block_at(part.start)..]
+    /// The heading that all of this part of the text stands under; if there is none, that of the section that most of
+    /// it belongs to. A heading itself counts only where nothing follows it.
+    pub(super) fn heading_of(&self, part: &Range<usize>) -> Option<usize> {
+        let after = self
+            .placed
+            .partition_point(|block| block.span.start <= part.start);
+        let blocks = self.placed[after.saturating_sub(1)..]
             .iter()
             .take_while(|block| block.span.start < part.end);
         let last = blocks.clone().last()?.section;
@@ -142,41 +127,13 @@ impl Written {
                 None => runs.push((section, bytes)),
             }
         }
-        let Some(first) = runs.first() else {
-            return last.map(|section| self.path(&self.ancestors(section)));
+        let Some((first, _)) = runs.first() else {
+            return last;
         };
-        let mut shared = self.ancestors(first.0);
-        for (section, _) in &runs[1..] {
-            let other = self.ancestors(*section);
-            let alike = shared.iter().zip(&other).take_while(|(a, b)| a == b);
-            shared.truncate(alike.count());
-        }
-        if shared.is_empty() {
-            let most = runs.iter().rev().max_by_key(|run| run.1)?;
-            shared = self.ancestors(most.0);
-        }
-        Some(self.path(&shared))
-    }
-
-    fn block_at(&self, at: usize) -> usize {
-        let after = self.placed.partition_point(|block| block.span.start <= at);
-        after.saturating_sub(1)
-    }
-
-    /// From the highest heading down to this one.
-    fn ancestors(&self, section: usize) -> Vec<usize> {
-        let parents = std::iter::successors(Some(section), |place| self.sections[*place].parent);
-        let mut path: Vec<usize> = parents.collect();
-        path.reverse();
-        path
-    }
-
-    fn path(&self, sections: &[usize]) -> String {
-        let titles: Vec<&str> = sections
-            .iter()
-            .map(|place| self.sections[*place].title.as_str())
-            .collect();
-        titles.join(" > ")
+        let mut sections = runs.iter().map(|run| run.0);
+        let shared = sections.try_fold(*first, |shared, other| self.outline.shared(shared, other));
+        let most = runs.iter().rev().max_by_key(|run| run.1);
+        shared.or(most.map(|run| run.0))
     }
 
     fn separate(&mut self, last: Option<&Block>, next: &Block, new_page: bool) {
@@ -188,7 +145,7 @@ impl Written {
         self.breaks.push(Break { at, level });
     }
 
-    fn place(&mut self, block: &Block, page: Option<u32>, splitter: Splitter) {
+    fn place(&mut self, block: &Block, splitter: Splitter) {
         let start = self.text.len();
         match block.kind {
             BlockKind::Heading { level } => self.heading(block, level.clamp(1, 6)),
@@ -201,27 +158,21 @@ impl Written {
         }
         self.placed.push(Placed {
             span: start..self.text.len(),
-            page,
-            section: self.sections.len().checked_sub(1),
+            section: self.outline.last(),
             is_heading: matches!(block.kind, BlockKind::Heading { .. }),
         });
     }
 
     fn heading(&mut self, block: &Block, level: u8) {
-        self.headings.push(self.text.len());
-        let line = block.text.split_whitespace().collect::<Vec<_>>().join(" ");
-        self.text.push_str(&"#".repeat(level.into()));
-        self.text.push(' ');
-        self.prose(&line);
-        let mut parent = self.sections.len().checked_sub(1);
-        while let Some(place) = parent.filter(|place| self.sections[*place].level >= level) {
-            parent = self.sections[place].parent;
+        let at = self.text.len();
+        self.text.push_str(&"######"[..level.into()]);
+        for word in block.text.split_whitespace() {
+            self.text.push(' ');
+            self.text.push_str(word);
         }
-        self.sections.push(Section {
-            title: title(&line),
-            level,
-            parent,
-        });
+        let title = at + usize::from(level) + 1..self.text.len();
+        self.outline.push(at, title.clone(), level);
+        self.break_prose(title.start);
     }
 
     fn row(&mut self, block: &Block, header: bool) {
@@ -231,8 +182,11 @@ impl Written {
                 .last()
                 .is_some_and(|table| table.end == last.span.end)
         });
-        let line = block.text.split('\n').collect::<Vec<_>>().join(" ");
-        self.prose(line.trim());
+        for (at, line) in lines(block.text.trim()) {
+            self.text.push_str(if at == 0 { "" } else { " " });
+            self.text.push_str(line);
+        }
+        self.break_prose(start);
         let end = self.text.len();
         match self.tables.last_mut().filter(|_| goes_on) {
             // A header row below the header's own rows begins another table.
@@ -265,32 +219,31 @@ impl Written {
     fn lines(&mut self, text: &str) {
         let base = self.text.len();
         self.text.push_str(text);
-        let mut blank = false;
-        for (at, _) in text.match_indices('\n') {
-            let rest = &text[at + 1..];
-            let line = rest.split('\n').next().unwrap_or_default();
-            if line.trim().is_empty() {
-                blank = true;
-                continue;
+        let mut level = None;
+        for (at, line) in lines(text) {
+            let is_blank = line.trim_start().is_empty();
+            if let Some(level) = level.filter(|_| !is_blank) {
+                let at = base + at;
+                self.breaks.push(Break { at, level });
             }
-            let level = if blank { Level::Paragraph } else { Level::Row };
-            blank = false;
-            self.breaks.push(Break {
-                at: base + at + 1,
-                level,
-            });
+            let parts = is_blank && level.is_some();
+            level = Some(if parts { Level::Paragraph } else { Level::Row });
         }
     }
 
-    /// Adds running text, with breaks after its sentences, clauses and lines.
+    /// Adds running text.
     fn prose(&mut self, text: &str) {
         let base = self.text.len();
         self.text.push_str(text);
-        let breaks = sentence::breaks(text).map(|(at, level)| Break {
-            at: base + at,
-            level,
-        });
-        self.breaks.extend(breaks);
+        self.break_prose(base);
+    }
+
+    /// Adds the breaks of running text that begins here: after its sentences, clauses and lines.
+    fn break_prose(&mut self, base: usize) {
+        for (at, level) in sentence::breaks(&self.text[base..]) {
+            let at = base + at;
+            self.breaks.push(Break { at, level });
+        }
     }
 }
 
@@ -314,18 +267,20 @@ fn between(last: &Block, next: &Block) -> (Level, bool) {
 
 /// The longest run of backticks at a line's start.
 fn longest_fence(text: &str) -> usize {
-    let runs = text.lines().map(|line| {
+    let runs = lines(text).map(|(_, line)| {
         let line = line.trim_start();
         line.len() - line.trim_start_matches('`').len()
     });
     runs.max().unwrap_or(0)
 }
 
-/// A heading for a path: stored with every chunk below it, so a "heading" of a megabyte must not be.
-fn title(line: &str) -> String {
-    const MOST: usize = 160;
-    match line.char_indices().nth(MOST) {
-        Some((end, _)) => format!("{}…", line[..end].trim_end()),
-        None => line.to_owned(),
-    }
+/// The lines of a text and where they begin; that of the standard library takes longer to find the end of a short one.
+fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut at = 0;
+    let lines = text.as_bytes().split(|byte| *byte == b'\n');
+    lines.map(move |line| {
+        let start = at;
+        at += line.len() + 1;
+        (start, &text[start..start + line.len()])
+    })
 }
