@@ -4,31 +4,27 @@
 //! waits for it. Nothing that it says is trusted: lengths, amounts and order are checked, and a breach is a crash.
 //! What it writes to its standard error may quote the file, so it is looked at and never passed on.
 
-use std::{
-    convert::Infallible,
-    future, io,
-    os::unix::process::ExitStatusExt as _,
-    path::PathBuf,
-    process::{ExitStatus, Stdio},
-    time::Duration,
-};
+mod end;
+mod talk;
+
+use std::{io, path::PathBuf, process::Stdio, time::Duration};
 
 use bytes::Bytes;
 use rustix::process::Signal;
 use thiserror::Error;
-use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWrite},
-    process::{Child, ChildStderr, Command},
-    time,
-};
+use tokio::{process::Command, time};
 
+use self::{
+    end::End,
+    talk::{Answer, converse},
+};
 pub use super::child::{COMMAND, child_main};
 use super::{
     ExtractError, Hints, Settings as ExtractSettings,
-    frames::{self, Assembler, FrameError, Kind, Limits, MAX_PAYLOAD, Response, Start},
+    frames::{Limits, Start},
 };
 use crate::{
-    document::{Document, Page},
+    document::Document,
     failure::{Code, Verdict},
     spawner::Spawner,
 };
@@ -120,16 +116,6 @@ impl SandboxError {
     }
 }
 
-/// What can go wrong while the two talk.
-#[derive(Debug)]
-enum Answer {
-    Document(Document),
-    Refusal(ExtractError),
-    /// Standard output ended early: how the child died says why.
-    Silence,
-    Breach(String),
-}
-
 impl Sandbox {
     /// Takes its limits, and the thread that starts children and on whose life theirs depend.
     #[must_use]
@@ -216,184 +202,4 @@ const fn response_bytes(settings: &ExtractSettings) -> u64 {
         .max_text_bytes
         .saturating_mul(4)
         .saturating_add(1 << 20)
-}
-
-/// Sends the request and takes the answer side by side, as each may wait for the other; then sees the child off.
-async fn converse(child: &mut Child, request: &Start, body: &[u8]) -> io::Result<(Answer, End)> {
-    let (Some(input), Some(output), Some(errors)) =
-        (child.stdin.take(), child.stdout.take(), child.stderr.take())
-    else {
-        return Err(io::Error::other("the child has no pipes"));
-    };
-    let mut complaint = Complaint::of(errors);
-    let answer = tokio::select! {
-        answer = talk(input, output, request, body) => answer,
-        // Read all the while, since a child whose standard error is full waits for ever.
-        never = complaint.listen_for_ever() => match never {},
-    };
-    if !matches!(answer, Answer::Silence) {
-        child.start_kill()?;
-    }
-    let status = child.wait().await?;
-    if matches!(answer, Answer::Silence) {
-        complaint.listen().await;
-    }
-    let complaint = complaint.words();
-    Ok((answer, End { status, complaint }))
-}
-
-async fn talk(
-    mut input: impl AsyncWrite + Unpin,
-    mut output: impl AsyncRead + Unpin,
-    request: &Start,
-    body: &[u8],
-) -> Answer {
-    let receive = receive(&mut output, request.limits.response_bytes);
-    tokio::pin!(receive);
-    tokio::select! {
-        answer = &mut receive => answer,
-        // A failed write means that the child is gone; what it said, or how it died, says why.
-        _sent = send(&mut input, request, body) => receive.await,
-    }
-}
-
-async fn send(
-    pipe: &mut (impl AsyncWrite + Unpin),
-    request: &Start,
-    body: &[u8],
-) -> io::Result<()> {
-    let start = request.encode().map_err(io::Error::other)?;
-    frames::write_async(pipe, Kind::Start, &start).await?;
-    for part in body.chunks(MAX_PAYLOAD) {
-        frames::write_async(pipe, Kind::Bytes, part).await?;
-    }
-    frames::write_async(pipe, Kind::End, &[]).await
-}
-
-async fn receive(pipe: &mut (impl AsyncRead + Unpin), response_bytes: u64) -> Answer {
-    // Room beyond the pages' bytes for the message that ends them.
-    let mut assembler = Assembler::new(response_bytes.saturating_add(MAX_PAYLOAD as u64));
-    let mut pages = Vec::new();
-    loop {
-        match next_response(pipe, &mut assembler).await {
-            Ok(Some(Response::Page(page))) if holds_nul(&page) => {
-                return Answer::Breach("the child sent a NUL".into());
-            }
-            Ok(Some(Response::Page(page))) => pages.push(page),
-            Ok(Some(Response::Done(done))) if done.pages as usize == pages.len() => {
-                return Answer::Document(Document {
-                    mime_type: done.mime_type,
-                    pages,
-                });
-            }
-            Ok(Some(Response::Done(_))) => {
-                return Answer::Breach("the child lost pages".into());
-            }
-            Ok(Some(Response::Failed(error))) => return Answer::Refusal(error),
-            Ok(None) | Err(FrameError::Cut | FrameError::Io(_)) => return Answer::Silence,
-            Err(
-                error @ (FrameError::Kind(_)
-                | FrameError::Long(_)
-                | FrameError::Mixed
-                | FrameError::Flood(_)
-                | FrameError::Payload(_)),
-            ) => return Answer::Breach(error.to_string()),
-        }
-    }
-}
-
-async fn next_response(
-    pipe: &mut (impl AsyncRead + Unpin),
-    assembler: &mut Assembler,
-) -> Result<Option<Response>, FrameError> {
-    match frames::read_async(pipe, assembler).await? {
-        Some((kind, payload)) => Response::decode(kind, &payload).map(Some),
-        None => Ok(None),
-    }
-}
-
-/// Postgres takes no NUL; extractors leave none, but this is the last place that could let one through.
-fn holds_nul(page: &Page) -> bool {
-    page.blocks.iter().any(|block| block.text.contains('\0'))
-}
-
-/// The last of what a child wrote to its standard error, where a dying program says why.
-struct Complaint {
-    pipe: ChildStderr,
-    kept: Vec<u8>,
-}
-
-impl Complaint {
-    const KEPT_BYTES: usize = 4096;
-
-    const fn of(pipe: ChildStderr) -> Self {
-        let kept = Vec::new();
-        Self { pipe, kept }
-    }
-
-    /// Reads to the end; an error of the pipe is its end too.
-    async fn listen(&mut self) {
-        let mut piece = [0; Self::KEPT_BYTES];
-        while let Ok(got @ 1..) = self.pipe.read(&mut piece).await {
-            self.kept.extend_from_slice(&piece[..got]);
-            let surplus = self.kept.len().saturating_sub(Self::KEPT_BYTES);
-            self.kept.drain(..surplus);
-        }
-    }
-
-    async fn listen_for_ever(&mut self) -> Infallible {
-        self.listen().await;
-        future::pending().await
-    }
-
-    fn words(&self) -> String {
-        String::from_utf8_lossy(&self.kept).into_owned()
-    }
-}
-
-/// How a child ended.
-#[derive(Debug)]
-struct End {
-    status: ExitStatus,
-    complaint: String,
-}
-
-impl End {
-    fn died_of(&self, signal: Signal) -> bool {
-        self.status.signal() == Some(signal.as_raw())
-    }
-
-    /// The words are those of Rust's allocator, and of the child's own start, which asks for its stack.
-    fn lacked_memory(&self) -> bool {
-        let refused = self.complaint.contains("memory allocation of")
-            || self.complaint.contains("Cannot allocate memory");
-        refused && !self.status.success()
-    }
-
-    /// In our words: the complaint itself may quote the file.
-    fn describe(&self) -> String {
-        let complaint = &self.complaint;
-        if complaint.contains("has overflowed its stack") {
-            return "the stack overflowed".into();
-        }
-        if let Some(place) = panic_place(complaint) {
-            return format!("it panicked at {place}");
-        }
-        match (self.status.signal(), self.status.code()) {
-            (Some(9), _) => "it was killed, perhaps by the kernel for want of memory".into(),
-            (Some(signal), _) => format!("it died of signal {signal}"),
-            (None, Some(0)) => "it left without an answer".into(),
-            (None, code) => format!("it left with status {}", code.unwrap_or_default()),
-        }
-    }
-}
-
-/// Where the child's own panic hook says that it was, if that is a place in a source file and nothing else.
-fn panic_place(complaint: &str) -> Option<&str> {
-    let place = complaint
-        .lines()
-        .rev()
-        .find_map(|line| line.strip_prefix("panicked at "))?;
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-:".contains(c);
-    (place.len() <= 200 && place.chars().all(plain)).then_some(place)
 }
