@@ -1,7 +1,10 @@
 //! The command line: what can be said, and which function of `ops` answers it.
 
 mod dispatch;
+mod drain;
+mod file;
 mod flags;
+mod log;
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 

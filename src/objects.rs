@@ -3,100 +3,24 @@
 //! An object is hashed while it streams in, never larger than the caller allows, and never silently cut short. The
 //! SDK retries a request that got no answer, few times; a body that breaks off afterwards is left to the lease.
 
-use std::{error::Error as StdError, fmt, time::Duration};
+mod error;
+mod settings;
 
-use aws_sdk_s3::{
-    Client,
-    config::{
-        BehaviorVersion, Credentials, Region, RequestChecksumCalculation,
-        ResponseChecksumValidation, StalledStreamProtectionConfig, retry::RetryConfig,
-        timeout::TimeoutConfig,
-    },
-    error::{ProvideErrorMetadata, SdkError},
-    primitives::ByteStream,
-};
+use std::{fmt, time::Duration};
+
+use aws_sdk_s3::{Client, error::ProvideErrorMetadata, primitives::ByteStream};
 use bytes::Bytes;
-use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 use tokio::time::timeout;
 
-use crate::failure::{Code, Verdict};
+use self::{error::classify, settings::sdk_config};
+pub use self::{
+    error::{Cause, CheckError, FetchError},
+    settings::Settings,
+};
 
-/// Loopback and the next region alike answer within this.
-const CONNECT_WITHIN: Duration = Duration::from_secs(5);
-/// Storage looks the object up before it answers; its own limit on that is below this.
-const ANSWER_WITHIN: Duration = Duration::from_secs(30);
-/// Silence in the middle of an object; the default of AWS's own protection.
-const STALL_AFTER: Duration = Duration::from_secs(20);
-/// 50 MB, Supabase's usual limit, at 100 KB/s.
-const FETCH_WITHIN: Duration = Duration::from_secs(500);
-/// Of one request, the first included: the lease owns every later one.
-const ATTEMPTS: u32 = 3;
-const FIRST_BACKOFF: Duration = Duration::from_millis(200);
-const LONGEST_BACKOFF: Duration = Duration::from_secs(2);
 /// S3's limit on a key.
 const LONGEST_KEY_BYTES: usize = 1024;
-
-/// How to reach a bucket.
-#[derive(Clone)]
-pub struct Settings {
-    /// `https://<ref>.supabase.co/storage/v1/s3` or another S3-compatible one.
-    pub endpoint: String,
-    /// The server's own, else it refuses the signature.
-    pub region: String,
-    /// Half of the credentials.
-    pub access_key_id: String,
-    /// The other half.
-    pub secret_access_key: SecretString,
-    /// Supabase: a user's or the service's token, where the keys are the project's reference and its public key.
-    pub session_token: Option<SecretString>,
-    /// Where `files.storage_path` is a key.
-    pub bucket: String,
-    /// How long a connection may take.
-    pub connect_within: Duration,
-    /// How long the beginning of an answer may take.
-    pub answer_within: Duration,
-    /// How long nothing may come in the middle of an object.
-    pub stall_after: Duration,
-    /// How long a whole object may take.
-    pub fetch_within: Duration,
-}
-
-impl Settings {
-    /// Settings with the usual patience and without a session token.
-    #[must_use]
-    pub fn new(
-        endpoint: String,
-        region: String,
-        access_key_id: String,
-        secret_access_key: SecretString,
-        bucket: String,
-    ) -> Self {
-        Self {
-            endpoint,
-            region,
-            access_key_id,
-            secret_access_key,
-            session_token: None,
-            bucket,
-            connect_within: CONNECT_WITHIN,
-            answer_within: ANSWER_WITHIN,
-            stall_after: STALL_AFTER,
-            fetch_within: FETCH_WITHIN,
-        }
-    }
-}
-
-/// Without the credentials: the id of a key is half of them, and on Supabase names the project.
-impl fmt::Debug for Settings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Settings")
-            .field("endpoint", &self.endpoint)
-            .field("region", &self.region)
-            .field("bucket", &self.bucket)
-            .finish_non_exhaustive()
-    }
-}
 
 /// A whole object.
 #[derive(Clone, PartialEq, Eq)]
@@ -116,159 +40,6 @@ impl fmt::Debug for Object {
             .field("bytes", &self.bytes.len())
             .field("etag", &self.etag)
             .finish_non_exhaustive()
-    }
-}
-
-/// Why storage did not do as asked.
-#[derive(Debug, thiserror::Error)]
-pub enum FetchError {
-    /// There is no such object.
-    #[error("the object is missing")]
-    Missing,
-    /// It is larger than the caller allows.
-    #[error("the object has {bytes} bytes or more, and {max} are allowed")]
-    TooLarge {
-        /// What was promised, or what had come when it was too much.
-        bytes: u64,
-        /// The limit.
-        max: u64,
-    },
-    /// Storage cannot have an object of this name.
-    #[error("no object can have this key")]
-    InvalidKey,
-    /// We may not read this object, though we may read others.
-    #[error("storage refuses the object")]
-    Denied(#[source] Cause),
-    /// The credentials are wrong or there is no such bucket: nothing can be read until a person mends it.
-    #[error("storage refuses us")]
-    Refused(#[source] Box<CheckError>),
-    /// Too many requests.
-    #[error("storage asks for fewer requests")]
-    Throttled {
-        /// When to ask again, if it said so.
-        after: Option<Duration>,
-    },
-    /// The object came in part.
-    #[error("the object broke off after {received} bytes")]
-    Truncated {
-        /// What came of it.
-        received: u64,
-        /// How long it should have been, where storage said so.
-        promised: Option<u64>,
-        /// What broke off, where it was not a quiet end.
-        #[source]
-        cause: Option<Cause>,
-    },
-    /// Nothing more came of the object, or it took too long.
-    #[error("the object stalled")]
-    Stalled,
-    /// Storage does not answer, or answers with an error of its own.
-    #[error("storage is not available")]
-    Unavailable {
-        /// The HTTP status, where there was an answer.
-        status: Option<u16>,
-        /// What happened.
-        #[source]
-        cause: Cause,
-    },
-}
-
-/// The error below ours; for logs, since it may name the endpoint.
-pub type Cause = Box<dyn StdError + Send + Sync>;
-
-impl FetchError {
-    /// What becomes of the file.
-    ///
-    /// A missing object may yet be uploaded; how long to wait for it is the caller's affair. What is wrong with
-    /// storage is never charged to a file; an object that alone is refused is.
-    #[must_use]
-    pub fn verdict(&self) -> Verdict {
-        let wait = |code, after| Verdict::Wait {
-            code: Some(code),
-            after,
-        };
-        match self {
-            Self::Missing => wait(Code::ObjectMissing, None),
-            Self::TooLarge { .. } => Verdict::Reject {
-                code: Code::TooLarge,
-            },
-            Self::InvalidKey => Verdict::Reject {
-                code: Code::ObjectMissing,
-            },
-            Self::Throttled { after } => wait(Code::StorageUnavailable, *after),
-            // A whole body of another length than promised is this object's own fault, as is a refusal of it alone or
-            // of the request for it: charged, so that it ends.
-            Self::Denied(_)
-            | Self::Truncated { cause: None, .. }
-            | Self::Unavailable {
-                status: Some(400..=499),
-                ..
-            } => Verdict::Retry {
-                code: Some(Code::StorageUnavailable),
-            },
-            Self::Refused(_)
-            | Self::Truncated { cause: Some(_), .. }
-            | Self::Stalled
-            | Self::Unavailable { .. } => wait(Code::StorageUnavailable, None),
-        }
-    }
-
-    /// What the file's owner may read: nothing about where and how we store.
-    #[must_use]
-    pub fn public_message(&self) -> String {
-        match self {
-            Self::Missing => "the uploaded file is not in storage".into(),
-            Self::TooLarge { max, .. } => {
-                format!("the file is larger than the {max} bytes that its type allows")
-            }
-            Self::InvalidKey => "the storage path is not one that storage can hold".into(),
-            Self::Denied(_)
-            | Self::Refused(_)
-            | Self::Throttled { .. }
-            | Self::Truncated { .. }
-            | Self::Stalled
-            | Self::Unavailable { .. } => {
-                "storage could not deliver the file; it will be tried again".into()
-            }
-        }
-    }
-}
-
-/// What is wrong with the settings, for `doctor`.
-#[derive(Debug, thiserror::Error)]
-pub enum CheckError {
-    /// The id of the key is unknown.
-    #[error("storage does not know this access key id, or it may not read the bucket")]
-    AccessKeyId(#[source] Cause),
-    /// The signature does not fit.
-    #[error("the secret access key is wrong, or the region is not the server's")]
-    SecretOrRegion(#[source] Cause),
-    /// There is no such bucket.
-    #[error("there is no such bucket")]
-    NoBucket,
-    /// Neither of these.
-    #[error("storage could not be checked")]
-    Other(#[source] FetchError),
-}
-
-impl CheckError {
-    /// What to do about it.
-    #[must_use]
-    pub fn advice(&self) -> &'static str {
-        match self {
-            Self::AccessKeyId(_) => {
-                "check STORAGE_S3_ACCESS_KEY_ID (or AWS_ACCESS_KEY_ID, or the project ref in SUPABASE_URL)"
-            }
-            Self::SecretOrRegion(_) => {
-                "check STORAGE_S3_SECRET_ACCESS_KEY, STORAGE_S3_SESSION_TOKEN and STORAGE_S3_REGION"
-            }
-            Self::NoBucket => {
-                "check STORAGE_BUCKET, or make the bucket: `orion-ingest migrate` makes it on Supabase"
-            }
-            Self::Other(_) => {
-                "check STORAGE_S3_ENDPOINT or SUPABASE_URL, and that the server is up"
-            }
-        }
     }
 }
 
@@ -440,42 +211,6 @@ impl Objects {
     }
 }
 
-fn sdk_config(settings: &Settings) -> aws_sdk_s3::Config {
-    let token = settings.session_token.as_ref();
-    let credentials = Credentials::new(
-        &settings.access_key_id,
-        settings.secret_access_key.expose_secret(),
-        token.map(|token| token.expose_secret().to_owned()),
-        None,
-        "settings",
-    );
-    let patience = TimeoutConfig::builder()
-        .connect_timeout(settings.connect_within)
-        .read_timeout(settings.answer_within)
-        .operation_timeout(settings.answer_within * ATTEMPTS)
-        .build();
-    aws_sdk_s3::Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .credentials_provider(credentials)
-        .region(Region::new(settings.region.clone()))
-        // Without the slash the SDK asks for …/s3documents/… (awslabs/aws-sdk-rust#1387).
-        .endpoint_url(format!("{}/", settings.endpoint.trim_end_matches('/')))
-        .force_path_style(true)
-        .retry_config(
-            RetryConfig::standard()
-                .with_max_attempts(ATTEMPTS)
-                .with_initial_backoff(FIRST_BACKOFF)
-                .with_max_backoff(LONGEST_BACKOFF),
-        )
-        .timeout_config(patience)
-        // Ours is per piece and the same for every server; theirs counts our own pauses too.
-        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-        // Not every S3 server knows the newer checksums.
-        .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
-        .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
-        .build()
-}
-
 /// Refuses what no server should be asked for: it might take `a/../b` for `b`, which is somebody else's.
 fn check_key(key: &str) -> Result<(), FetchError> {
     let is_path = |part: &str| part == "." || part == "..";
@@ -487,29 +222,4 @@ fn check_key(key: &str) -> Result<(), FetchError> {
         return Err(FetchError::InvalidKey);
     }
     Ok(())
-}
-
-/// Tells failures apart by their HTTP status first: servers agree on it more than on codes.
-fn classify<E>(error: SdkError<E>) -> FetchError
-where
-    E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
-{
-    let answer = error.raw_response();
-    let status = answer.map(|answer| answer.status().as_u16());
-    let after = answer
-        .and_then(|answer| answer.headers().get("retry-after"))
-        .and_then(|seconds| seconds.trim().parse().ok())
-        .map(Duration::from_secs);
-    let code = error.code().unwrap_or_default();
-    match status {
-        Some(404) => FetchError::Missing,
-        Some(401 | 403) => FetchError::Denied(error.into()),
-        Some(400) if ["InvalidKey", "KeyTooLongError"].contains(&code) => FetchError::InvalidKey,
-        Some(429) => FetchError::Throttled { after },
-        Some(503) if after.is_some() || code == "SlowDown" => FetchError::Throttled { after },
-        status => FetchError::Unavailable {
-            status,
-            cause: error.into(),
-        },
-    }
 }

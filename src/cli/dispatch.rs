@@ -2,7 +2,7 @@
 
 use std::{
     fmt::Display,
-    io::{self, IsTerminal, Write},
+    io::{self, Write},
     path::PathBuf,
     process::ExitCode,
 };
@@ -11,28 +11,16 @@ use anyhow::Context;
 use clap::Parser;
 use serde::Serialize;
 
-use super::{Cli, Command, Exit, Place, ReportArgs, RetryArgs, RunArgs};
+use super::{Cli, Command, Exit, Place, RetryArgs, drain, file, log::log};
 use crate::{
     app,
-    chunk::Tokenizer,
     config::{self, Config, Problems, Source},
-    db::{self, Db, DbError, Failed, Scope, migrate},
+    db::{self, Db, DbError, Failed, migrate},
     document::{FileId, UserId},
     extract::sandbox,
-    failure::{Code, Verdict},
-    ops::{
-        WrongUsage, doctor, ensure_user, files,
-        local::{self, NoText},
-        progress::{Progress, Screen},
-        provider_advice,
-        report::Report,
-        run::Worker,
-        search::search,
-        upload,
-    },
+    ops::{WrongUsage, doctor, files, progress::Screen, run::Worker, search::search, upload},
     shutdown::Signals,
-    telemetry::{self, Chain, LogFormat},
-    worker::Ending,
+    telemetry::Chain,
 };
 #[cfg(feature = "embedded")]
 use crate::{
@@ -81,7 +69,7 @@ fn answer(command: Command, place: &Place) -> Exit {
 }
 
 /// What went wrong, to whom it may concern.
-fn complain(what: &impl Display) {
+pub(super) fn complain(what: &impl Display) {
     // Nobody is left to tell if stderr is closed.
     drop(writeln!(io::stderr(), "error: {what}"));
 }
@@ -163,7 +151,7 @@ async fn connected(
                 worker = Worker::connect(config) => worker?,
                 () = signals.next() => return Ok(if drains { Exit::Broken } else { Exit::Done }),
             };
-            self::run(run, worker, screen, signals).await
+            drain::run(run, worker, screen, signals).await
         }
         Command::Ingest {
             paths,
@@ -172,7 +160,7 @@ async fn connected(
         } => {
             let paths = upload::collect(&paths)?;
             let config = Config::load(source, program)?;
-            ingest(&paths, UserId(user), &report, config, screen).await
+            drain::ingest(&paths, UserId(user), &report, config, screen).await
         }
         Command::Migrate { seed } => apply_migrations(seed, source).await,
         Command::Status { json } => {
@@ -207,10 +195,10 @@ async fn connected(
             })
         }
         Command::Extract { path, json } => {
-            extract(&path, json, config::load_sandbox(source, program)?).await
+            file::extract(&path, json, config::load_sandbox(source, program)?).await
         }
         Command::Chunk { path, json } => {
-            chunk(&path, json, config::load_chunk(source, program)?).await
+            file::chunk(&path, json, config::load_chunk(source, program)?).await
         }
         #[cfg(feature = "embedded")]
         Command::Demo | Command::With { .. } => {
@@ -219,84 +207,8 @@ async fn connected(
     }
 }
 
-fn signals() -> anyhow::Result<Signals> {
+pub(super) fn signals() -> anyhow::Result<Signals> {
     Signals::new().context("cannot follow signals")
-}
-
-async fn run(
-    run: RunArgs,
-    mut worker: Worker,
-    screen: &Screen,
-    signals: Signals,
-) -> anyhow::Result<Exit> {
-    if !run.drain {
-        worker.listen().await?;
-        worker.serve(signals).await?;
-        return Ok(Exit::Done);
-    }
-    // A drain is often run beside a service that has the same settings.
-    if let Err(error) = worker.listen().await {
-        tracing::warn!(error = %Chain(error.as_ref()), "health and metrics are not served");
-    }
-    let (ending, report) = worker
-        .drain(Scope::All, run.timeout, screen, signals)
-        .await?;
-    reported(ending, &report, &run.report)
-}
-
-async fn ingest(
-    paths: &[PathBuf],
-    user: UserId,
-    how: &ReportArgs,
-    config: Config,
-    screen: &Screen,
-) -> anyhow::Result<Exit> {
-    let worker = Worker::connect(config).await?;
-    ensure_user(&worker.app.db, user).await?;
-    let progress = Progress::uploading(screen, paths.len());
-    let uploaded =
-        upload::upload_all(&worker.app, user, paths, |done| progress.uploaded(done)).await;
-    progress.end();
-    let uploaded = uploaded?;
-    let scope = Scope::Only {
-        user,
-        files: uploaded.files,
-    };
-    let (ending, mut report) = worker.drain(scope, None, screen, signals()?).await?;
-    report.refused = uploaded.refused;
-    reported(ending, &report, how)
-}
-
-/// Prints a drain's report and says what it means to the caller.
-fn reported(ending: Ending, report: &Report, how: &ReportArgs) -> anyhow::Result<Exit> {
-    print(how.json, report)?;
-    let left = report
-        .files_left
-        .map_or_else(|| "some files".to_owned(), files);
-    match ending {
-        Ending::Stopped => complain(&format_args!("interrupted; left pending: {left}")),
-        Ending::TimedOut => complain(&format_args!(
-            "the time is up; left pending or processing: {left}; run it again, or give it longer"
-        )),
-        Ending::StorageRefused => complain(&format_args!(
-            "storage refuses the credentials or has no such bucket; check STORAGE_BUCKET and the S3 credentials with `orion-ingest doctor`; left pending: {left}"
-        )),
-        Ending::Halted(state) => {
-            complain(&format_args!(
-                "{}; left pending: {left}",
-                provider_advice(state)
-            ));
-        }
-        Ending::Drained => {
-            let failed = report.files_failed > 0 || !report.refused.is_empty();
-            return Ok(if failed && !how.allow_failures {
-                Exit::Failures
-            } else {
-                Exit::Done
-            });
-        }
-    }
-    Ok(Exit::Broken)
 }
 
 async fn apply_migrations(seed: bool, source: &Source) -> anyhow::Result<Exit> {
@@ -325,110 +237,13 @@ async fn retry(which: &RetryArgs, source: &Source) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-async fn extract(
-    path: &std::path::Path,
-    json: bool,
-    settings: sandbox::Settings,
-) -> anyhow::Result<Exit> {
-    match local::extract(path, settings).await? {
-        Ok(document) if json => out(&serde_json::to_string(&document)?)?,
-        Ok(document) => out(&local::text(&document))?,
-        Err(error) => return refused(&error),
-    }
-    Ok(Exit::Done)
-}
-
-async fn chunk(
-    path: &std::path::Path,
-    json: bool,
-    (settings, tokenizer): (sandbox::Settings, Tokenizer),
-) -> anyhow::Result<Exit> {
-    let document = match local::extract(path, settings).await? {
-        Ok(document) => document,
-        Err(error) => return refused(&error),
-    };
-    for chunk in local::chunk(&document, tokenizer).chunks {
-        if json {
-            out(&serde_json::to_string(&local::Line::new(&chunk))?)?;
-        } else {
-            out(&local::Line::new(&chunk))?;
-        }
-    }
-    Ok(Exit::Done)
-}
-
-/// A local file that has no text to give: its code on stderr, as the worker would store it.
-fn refused(why: &NoText) -> anyhow::Result<Exit> {
-    let (code, message) = match why {
-        NoText::TooLarge { max_bytes } => (
-            Code::TooLarge,
-            format!("the file is larger than the {max_bytes} bytes that its type allows"),
-        ),
-        NoText::Refused(error) => match error.verdict() {
-            Verdict::Reject { code } | Verdict::Retry { code: Some(code) } => {
-                (code, error.public_message())
-            }
-            Verdict::Retry { code: None } | Verdict::Wait { .. } | Verdict::Abandon => {
-                anyhow::bail!("{}", Chain(error))
-            }
-        },
-    };
-    writeln!(io::stderr(), "{code}: {message}")?;
-    Ok(Exit::Failures)
-}
-
 async fn database(source: &Source) -> anyhow::Result<Db> {
     let database = config::Database::load(source)?;
     Ok(Db::connect(&app::database(&database.url, 0)).await?)
 }
 
-/// Starts the logs; a drain on a terminal has a bar, above which only warnings are worth a line.
-///
-/// What is wrong with the settings of logs is reported with what is wrong with the others.
-fn log(source: &mut Source, command: &Command, screen: &Screen) -> anyhow::Result<()> {
-    let format = match source
-        .given("LOG_FORMAT")
-        .map(|value| (value.to_owned(), LogFormat::parse(value)))
-    {
-        None => LogFormat::fitting(),
-        Some((_, Some(format))) => format,
-        Some((value, None)) => {
-            source.problem(
-                "LOG_FORMAT",
-                format_args!("\"{value}\" is not text or json"),
-            );
-            LogFormat::fitting()
-        }
-    };
-    let serves = matches!(command, Command::Run(RunArgs { drain: false, .. }));
-    #[cfg(feature = "embedded")]
-    let demonstrates = matches!(command, Command::Demo);
-    #[cfg(not(feature = "embedded"))]
-    let demonstrates = false;
-    // The demo's table tells what becomes of each file, failures that are meant included.
-    let usual = if demonstrates {
-        "off"
-    } else if serves || !io::stderr().is_terminal() {
-        "orion_ingest=info,warn"
-    } else {
-        "warn"
-    };
-    let wanted = source.given("RUST_LOG").unwrap_or(usual);
-    let filter = match telemetry::filter(wanted) {
-        Ok(filter) => filter,
-        Err(error) => {
-            source.problem(
-                "RUST_LOG",
-                format_args!("{error}; set it to something like orion_ingest=debug,warn"),
-            );
-            telemetry::filter(usual).map_err(anyhow::Error::msg)?
-        }
-    };
-    telemetry::start(format, filter, screen.clone())
-}
-
 /// A result, for people or as JSON.
-fn print<T: Serialize + Display>(json: bool, result: &T) -> anyhow::Result<()> {
+pub(super) fn print<T: Serialize + Display>(json: bool, result: &T) -> anyhow::Result<()> {
     if json {
         out(&serde_json::to_string(result)?)
     } else {

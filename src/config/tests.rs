@@ -1,6 +1,8 @@
 //! Defaults, what is refused, how settings depend on each other, and which credentials win.
 
-use super::*;
+use secrecy::ExposeSecret;
+
+use super::{storage::project_ref, *};
 
 const PROJECT: &str = "https://abcdefgh.supabase.co";
 

@@ -5,6 +5,7 @@
 //! [`Unnamed`], and leave the commit to their caller.
 
 mod chunks;
+mod error;
 mod file_types;
 mod files;
 mod leases;
@@ -12,6 +13,7 @@ pub mod ledger;
 mod listen;
 pub mod migrate;
 mod search;
+mod unnamed;
 
 use std::{
     io,
@@ -20,24 +22,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures_util::{future::BoxFuture, stream::BoxStream};
 use pgvector::Vector;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
-    Connection, Database, Either, Execute, Executor, PgConnection, PgPool, Postgres, SqlStr,
-    Transaction,
-    error::{BoxDynError, DatabaseError},
-    postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgQueryResult, PgRow, PgTypeInfo},
+    Connection, PgConnection, PgPool, Postgres, Transaction,
+    postgres::{PgConnectOptions, PgPoolOptions},
 };
 
 pub use chunks::Ingested;
+pub use error::DbError;
 pub use files::{Failed, FileState, NewFile, Status, add_user, delete_files};
 pub use leases::{Backlog, Scope};
 pub use listen::Listener;
 pub use search::Hit;
 use time::OffsetDateTime;
-
-use crate::failure::Verdict;
+pub use unnamed::Unnamed;
 
 /// How long the owner's connection may take.
 const ADMIN_WITHIN: Duration = Duration::from_secs(10);
@@ -62,95 +61,6 @@ pub struct Db {
     pool: PgPool,
     /// The earliest turn of any tenant and when it was read; claims start there.
     floor: Arc<Mutex<Option<(OffsetDateTime, Instant)>>>,
-}
-
-/// Why the database did not do as asked.
-#[derive(Debug, thiserror::Error)]
-pub enum DbError {
-    /// It cannot be reached, is going down, has no connection to spare, or broke a deadlock: try again.
-    #[error("the database is not available")]
-    Unavailable(#[source] sqlx::Error),
-    /// Its URL is not one.
-    #[error("the database's URL cannot be used")]
-    Url(#[source] sqlx::Error),
-    /// It refuses the user, the password or the name of the database.
-    #[error(
-        "the database does not let us in; check the user, the password and the database's name in its URL"
-    )]
-    Denied(#[source] sqlx::Error),
-    /// The migrations were not applied, or only older ones.
-    #[error("the database is not ready; run `orion-ingest migrate --seed`")]
-    NotMigrated(#[source] sqlx::Error),
-    /// The lease is somebody else's now; nothing was written.
-    #[error("the lease is no longer ours")]
-    LeaseLost,
-    /// The vectors are of a model that is not the active one any more; nothing was written.
-    #[error("the active embedding model changed meanwhile")]
-    ModelChanged,
-    /// It refused a statement.
-    #[error("the database refused a statement")]
-    Refused(#[source] sqlx::Error),
-}
-
-impl DbError {
-    /// What becomes of the file that was worked on.
-    #[must_use]
-    pub fn verdict(&self) -> Verdict {
-        match self {
-            Self::Unavailable(_) | Self::Url(_) | Self::Denied(_) | Self::NotMigrated(_) => {
-                Verdict::Wait {
-                    code: None,
-                    after: None,
-                }
-            }
-            Self::ModelChanged => Verdict::Wait {
-                code: None,
-                after: Some(Duration::from_secs(1)),
-            },
-            Self::LeaseLost => Verdict::Abandon,
-            Self::Refused(_) => Verdict::Retry { code: None },
-        }
-    }
-}
-
-impl From<sqlx::Error> for DbError {
-    fn from(error: sqlx::Error) -> Self {
-        let code = error.as_database_error().and_then(DatabaseError::code);
-        if let Some(code) = code {
-            let class = code.get(..2).unwrap_or_default();
-            // https://www.postgresql.org/docs/current/errcodes-appendix.html
-            let kind = match (class, &*code) {
-                // Connection, deadlock, resources, locks, shutdown, system, a pooler's own errors, and a server that
-                // became read-only: they pass by themselves.
-                ("08" | "40" | "53" | "55" | "57" | "58" | "XX", _) | (_, "25006") => {
-                    Self::Unavailable
-                }
-                // Credentials, and no such database.
-                ("28", _) | (_, "3D000") => Self::Denied,
-                // No such schema, table, column, function or type.
-                (_, "3F000" | "42P01" | "42703" | "42883" | "42704") => Self::NotMigrated,
-                _ => Self::Refused,
-            };
-            drop(code);
-            return kind(error);
-        }
-        #[expect(
-            clippy::wildcard_enum_match_arm,
-            reason = "the others are refusals, or mistakes of ours"
-        )]
-        match error {
-            sqlx::Error::Configuration(_) => Self::Url(error),
-            sqlx::Error::TypeNotFound { .. } => Self::NotMigrated(error),
-            sqlx::Error::Io(_)
-            | sqlx::Error::Tls(_)
-            | sqlx::Error::Protocol(_)
-            | sqlx::Error::PoolTimedOut
-            | sqlx::Error::PoolClosed
-            | sqlx::Error::WorkerCrashed
-            | sqlx::Error::BeginFailed => Self::Unavailable(error),
-            _ => Self::Refused(error),
-        }
-    }
 }
 
 impl Db {
@@ -288,80 +198,5 @@ async fn open(options: &PgConnectOptions, within: Duration) -> Result<PgConnecti
             std::io::ErrorKind::TimedOut,
             format!("no answer within {within:?}"),
         )))),
-    }
-}
-
-/// A transaction's connection that leaves no named statement behind, whatever is run on it.
-///
-/// `query!` with result columns cannot be told `.persistent(false)`, hence this wrapper. Use it inside a transaction
-/// only: the pooler may give the two halves of an unnamed statement to different servers otherwise.
-#[derive(Debug)]
-pub struct Unnamed<'c>(pub &'c mut PgConnection);
-
-impl<'c> Executor<'c> for Unnamed<'c> {
-    type Database = Postgres;
-
-    fn fetch_many<'e, 'q: 'e, E>(
-        self,
-        query: E,
-    ) -> BoxStream<'e, Result<Either<PgQueryResult, PgRow>, sqlx::Error>>
-    where
-        'c: 'e,
-        E: 'q + Execute<'q, Postgres>,
-    {
-        self.0.fetch_many(Once(query))
-    }
-
-    fn fetch_optional<'e, 'q: 'e, E>(
-        self,
-        query: E,
-    ) -> BoxFuture<'e, Result<Option<PgRow>, sqlx::Error>>
-    where
-        'c: 'e,
-        E: 'q + Execute<'q, Postgres>,
-    {
-        self.0.fetch_optional(Once(query))
-    }
-
-    fn prepare_with<'e>(
-        self,
-        sql: SqlStr,
-        parameters: &'e [PgTypeInfo],
-    ) -> BoxFuture<'e, Result<<Postgres as Database>::Statement, sqlx::Error>>
-    where
-        'c: 'e,
-    {
-        self.0.prepare_with(sql, parameters)
-    }
-
-    fn describe<'e>(
-        self,
-        sql: SqlStr,
-    ) -> BoxFuture<'e, Result<sqlx::Describe<Postgres>, sqlx::Error>>
-    where
-        'c: 'e,
-    {
-        self.0.describe(sql)
-    }
-}
-
-/// A query that is parsed for one run and never cached.
-struct Once<E>(E);
-
-impl<'q, E: Execute<'q, Postgres>> Execute<'q, Postgres> for Once<E> {
-    fn sql(self) -> SqlStr {
-        self.0.sql()
-    }
-
-    fn statement(&self) -> Option<&<Postgres as Database>::Statement> {
-        self.0.statement()
-    }
-
-    fn take_arguments(&mut self) -> Result<Option<PgArguments>, BoxDynError> {
-        self.0.take_arguments()
-    }
-
-    fn persistent(&self) -> bool {
-        false
     }
 }

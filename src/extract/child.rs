@@ -37,7 +37,7 @@ const MAX_FILES: u64 = 16;
 /// Arguments: the worker's process id, and the most bytes of address space.
 #[must_use]
 pub fn child_main() -> ExitCode {
-    match limit_self().and_then(|()| on_deep_stack()) {
+    match limit_self().and_then(|()| answer_all()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&error.to_string());
@@ -92,18 +92,16 @@ fn allow_cpu(seconds: u64) -> io::Result<()> {
     )?)
 }
 
-fn on_deep_stack() -> io::Result<()> {
-    // A panic's message may quote the file; its place never does.
-    panic::set_hook(Box::new(|panic| {
-        if let Some(place) = panic.location() {
-            complain(&format!("panicked at {}:{}", place.file(), place.line()));
-        }
-    }));
-    let reader = thread::Builder::new()
-        .name("extract".into())
-        .stack_size(STACK_BYTES)
-        .spawn(answer_all)?;
-    reader.join().unwrap_or_else(|panic| Err(panicked(panic)))
+/// Reads a file in a thread of its own. What a parser that panicked left behind in its thread would spoil the next
+/// file, and parsers recurse as deep as their input is nested.
+fn read(body: &[u8], start: &Start) -> io::Result<Result<Document, ExtractError>> {
+    thread::scope(|scope| {
+        let reader = thread::Builder::new()
+            .name("extract".into())
+            .stack_size(STACK_BYTES)
+            .spawn_scoped(scope, || extract(body, &start.hints, &start.settings))?;
+        reader.join().map_err(panicked)
+    })
 }
 
 fn panicked(panic: Box<dyn Any + Send>) -> io::Error {
@@ -118,11 +116,17 @@ fn complain(line: &str) {
 }
 
 fn answer_all() -> io::Result<()> {
+    // A panic's message may quote the file; its place never does.
+    panic::set_hook(Box::new(|panic| {
+        if let Some(place) = panic.location() {
+            complain(&format!("panicked at {}:{}", place.file(), place.line()));
+        }
+    }));
     let (mut input, mut output) = (io::stdin().lock(), io::stdout().lock());
     while let Some(start) = next_start(&mut input).map_err(io::Error::other)? {
         allow_cpu(start.limits.cpu_seconds)?;
         let body = body(&mut input, &start).map_err(io::Error::other)?;
-        let found = extract(&body, &start.hints, &start.settings);
+        let found = read(&body, &start)?;
         drop(body);
         answer(&mut output, &start, found).map_err(io::Error::other)?;
     }

@@ -3,12 +3,13 @@
 //! `{"user": {"name": "Ada", "tags": ["a", "b"]}}` becomes `user.name: Ada` and `user.tags: a, b`. A paragraph is one
 //! top-level member, item or line. Order, repeated keys and numbers stay as written, and nesting may be of any depth.
 
-use std::borrow::Cow;
+mod token;
 
 use serde::de::IgnoredAny;
 
 use crate::document::BlockKind;
 
+use self::token::{Token, Tokens, unquote};
 use super::{blocks::Blocks, error::ExtractError};
 
 /// Whether all of `text` is JSON: one value or several.
@@ -34,63 +35,6 @@ pub(super) fn extract(text: &str, blocks: &mut Blocks) -> Result<(), ExtractErro
         writer.token(token)?;
     }
     writer.end_paragraph()
-}
-
-/// A piece of valid JSON; commas and colons are left out.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Token<'a> {
-    OpenObject,
-    OpenArray,
-    Close,
-    /// With its quotes.
-    String(&'a str),
-    /// A number, `true`, `false` or `null`.
-    Bare(&'a str),
-}
-
-/// The tokens of valid JSON.
-struct Tokens<'a>(&'a str);
-
-impl<'a> Iterator for Tokens<'a> {
-    type Item = Token<'a>;
-
-    fn next(&mut self) -> Option<Token<'a>> {
-        let text = self
-            .0
-            .trim_start_matches(|c: char| c.is_ascii_whitespace() || matches!(c, ',' | ':'));
-        let (token, len) = match text.bytes().next()? {
-            b'{' => (Token::OpenObject, 1),
-            b'[' => (Token::OpenArray, 1),
-            b'}' | b']' => (Token::Close, 1),
-            b'"' => {
-                let len = string_len(text);
-                (Token::String(&text[..len]), len)
-            }
-            _ => {
-                let end = |c: char| {
-                    c.is_ascii_whitespace() || matches!(c, ',' | ':' | '{' | '}' | '[' | ']' | '"')
-                };
-                let len = text.find(end).unwrap_or(text.len());
-                (Token::Bare(&text[..len]), len)
-            }
-        };
-        self.0 = &text[len..];
-        Some(token)
-    }
-}
-
-/// Length of the string that `text` starts with, quotes included.
-fn string_len(text: &str) -> usize {
-    let mut escaped = false;
-    for (at, byte) in text.bytes().enumerate().skip(1) {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            b'"' => return at + 1,
-            _ => {}
-        }
-    }
-    text.len()
 }
 
 /// A step of the path to where the writer is.
@@ -241,95 +185,5 @@ impl<'a> Writer<'a, '_> {
     }
 }
 
-/// The value of a string; one with half a surrogate pair stays as written.
-fn unquote(string: &str) -> Cow<'_, str> {
-    let inner = string
-        .get(1..string.len().saturating_sub(1))
-        .unwrap_or_default();
-    if !inner.contains('\\') {
-        return Cow::Borrowed(inner);
-    }
-    serde_json::from_str(string).map_or(Cow::Borrowed(inner), Cow::Owned)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn paragraphs(json: &str) -> Vec<String> {
-        assert!(is_valid(json), "{json}");
-        let mut blocks = Blocks::new(1 << 20);
-        extract(json, &mut blocks).expect("within the limit");
-        blocks.take().into_iter().map(|block| block.text).collect()
-    }
-
-    #[test]
-    fn every_value_has_its_path_and_arrays_of_scalars_one_line() {
-        assert_eq!(
-            paragraphs(
-                r#"{"user": {"name": "Ada\nL.", "tags": ["a", "b", 1.10]}, "n": 12345678901234567890123, "ok": true}"#
-            ),
-            [
-                "user.name: Ada\nL.\nuser.tags: a, b, 1.10",
-                "n: 12345678901234567890123\nok: true"
-            ]
-        );
-    }
-
-    #[test]
-    fn items_of_an_outermost_array_are_paragraphs() {
-        assert_eq!(
-            paragraphs(r#"{"rows": [{"a": 1, "b": [{"c": 2}, {"c": 3}]}, {"a": 4}]}"#),
-            [
-                "rows[0].a: 1\nrows[0].b[0].c: 2\nrows[0].b[1].c: 3",
-                "rows[1].a: 4"
-            ]
-        );
-    }
-
-    #[test]
-    fn lines_of_json_are_paragraphs() {
-        assert_eq!(paragraphs("{\"a\": 1}\n\n{\"a\": 2}\n"), ["a: 1", "a: 2"]);
-    }
-
-    #[test]
-    fn empty_values_and_repeated_keys_are_kept() {
-        assert_eq!(
-            paragraphs(r#"{"a": [], "a": {}, "": "x"}"#),
-            ["a: []", "a: {}", "x"]
-        );
-        assert_eq!(paragraphs("[[1, 2], [3]]"), ["[0]: 1, 2", "[1]: 3"]);
-        assert_eq!(paragraphs("\"alone\""), ["alone"]);
-    }
-
-    #[test]
-    fn half_a_surrogate_pair_stays_as_written() {
-        assert_eq!(
-            paragraphs(r#"{"a": "x\ud800y", "b": "\ud83d\ude00"}"#),
-            ["a: x\\ud800y\nb: 😀"]
-        );
-    }
-
-    #[test]
-    fn broken_json_is_not_valid() {
-        assert!(!is_valid("{\"a\": "));
-        assert!(!is_valid(""));
-        assert!(!is_valid(&"[".repeat(100_000)));
-    }
-
-    #[test]
-    fn nesting_may_be_of_any_depth() {
-        let deep = format!("{}7{}", "[".repeat(100_000), "]".repeat(100_000));
-        assert!(paragraphs(&deep)[0].ends_with("[0]: 7"));
-    }
-
-    #[test]
-    fn long_keys_over_many_values_run_into_the_limit() {
-        let values = vec!["{\"k\": 1}"; 1000].join(",");
-        let json = format!("{{\"{}\": [{values}]}}", "long".repeat(10_000));
-        assert!(matches!(
-            extract(&json, &mut Blocks::new(1 << 20)),
-            Err(ExtractError::TooLarge { .. })
-        ));
-    }
-}
+mod tests;

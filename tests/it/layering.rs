@@ -9,7 +9,7 @@ use std::{
 const HOMES: &[(&str, &[&str])] = &[
     // `document.rs` derives how ids are stored.
     ("sqlx::", &["db/", "document.rs", "embedded/"]),
-    ("aws_sdk_s3", &["objects.rs", "embedded/"]),
+    ("aws_sdk_s3", &["objects.rs", "objects/", "embedded/"]),
     ("async_openai", &["embed/"]),
     ("axum", &["ops/http.rs", "embedded/"]),
     ("std::env::", &["config/"]),

@@ -396,6 +396,22 @@ async fn one_child_reads_one_file_after_another() {
 }
 
 #[tokio::test]
+async fn a_parser_that_panics_leaves_nothing_behind_for_the_next_file() {
+    let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/rules");
+    let file = |name: &str| Bytes::from(fs::read(rules.join(name)).unwrap());
+    // The second engine panics on it, and is caught.
+    let broken = file("pdf-broken-note.pdf");
+    for name in ["pdf-notes.pdf", "pdf-form.pdf", "pdf-comments.pdf"] {
+        let (hints, types) = (hints(), types());
+        let (alone, after) = (sandbox(PROGRAM, GIB), sandbox(PROGRAM, GIB));
+        after.extract(&hints, &types, broken.clone()).await.unwrap();
+        let after = after.extract(&hints, &types, file(name)).await.unwrap();
+        let alone = alone.extract(&hints, &types, file(name)).await.unwrap();
+        assert_eq!(after, alone, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn no_more_children_work_than_there_may() {
     let memory_bytes = GIB + 6;
     let sandbox = sandbox(PROGRAM, memory_bytes);

@@ -179,3 +179,23 @@ fn text_string(bytes: &[u8]) -> String {
     let (text, _, _) = encoding_rs::WINDOWS_1252.decode(bytes);
     text.into_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Bomb;
+
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("again");
+        }
+    }
+
+    #[test]
+    fn a_panic_is_no_answer_even_if_it_would_panic_again() {
+        assert_eq!(unharmed(|| "an answer"), Some("an answer"));
+        assert_eq!(unharmed(|| panic!("once")), None::<&str>);
+        assert_eq!(unharmed(|| panic::panic_any(Bomb)), None::<&str>);
+    }
+}

@@ -5,9 +5,10 @@
 //! says is trusted: lengths, amounts and order are checked, and a breach is a crash. What it writes to its standard
 //! error may quote the file, so it is looked at and never passed on.
 
-mod complaint;
+mod end;
 mod idle;
 mod process;
+mod talk;
 
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
@@ -15,10 +16,7 @@ use bytes::Bytes;
 use thiserror::Error;
 use tokio::{sync::Semaphore, time};
 
-use self::{
-    idle::Idle,
-    process::{Answer, Process},
-};
+use self::{idle::Idle, process::Process, talk::Answer};
 pub use super::child::{COMMAND, child_main};
 use super::{
     ExtractError, Hints, Settings as ExtractSettings,

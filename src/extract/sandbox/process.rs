@@ -4,22 +4,17 @@ use std::{fs, io, process::Stdio};
 
 use futures_util::FutureExt as _;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWrite},
+    io::AsyncReadExt as _,
     process::{Child, ChildStdin, ChildStdout, Command},
 };
 
 use super::{
-    super::{
-        ExtractError,
-        frames::{self, Assembler, FrameError, Kind, MAX_PAYLOAD, Response, Start},
-    },
+    super::frames::Start,
     COMMAND, Settings,
-    complaint::{Complaint, End},
+    end::{Complaint, End},
+    talk::{Answer, talk},
 };
-use crate::{
-    document::{Document, Page},
-    spawner::Spawner,
-};
+use crate::spawner::Spawner;
 
 /// A child that waits for a question; it is killed when this is dropped.
 #[derive(Debug)]
@@ -30,16 +25,6 @@ pub(super) struct Process {
     complaint: Complaint,
     /// Took every question whole and answered it, so that the next one cannot be taken for a part of the last.
     in_step: bool,
-}
-
-/// What comes of a question.
-#[derive(Debug)]
-pub(super) enum Answer {
-    Document(Document),
-    Refusal(ExtractError),
-    /// Standard output ended early: how the child died says why.
-    Silence,
-    Breach(String),
 }
 
 impl Process {
@@ -119,82 +104,4 @@ fn command(settings: &Settings) -> Command {
         .process_group(0)
         .kill_on_drop(true);
     command
-}
-
-/// The answer, and whether the whole question was sent before it came.
-async fn talk(
-    input: &mut (impl AsyncWrite + Unpin),
-    output: &mut (impl AsyncRead + Unpin),
-    request: &Start,
-    body: &[u8],
-) -> (Answer, bool) {
-    let receive = receive(output, request.limits.response_bytes);
-    tokio::pin!(receive);
-    tokio::select! {
-        // In this order, as a child may answer the moment that it has the question.
-        biased;
-        // A failed write means that the child is gone; what it said, or how it died, says why.
-        sent = send(input, request, body) => (receive.await, sent.is_ok()),
-        answer = &mut receive => (answer, false),
-    }
-}
-
-async fn send(
-    pipe: &mut (impl AsyncWrite + Unpin),
-    request: &Start,
-    body: &[u8],
-) -> io::Result<()> {
-    let start = request.encode().map_err(io::Error::other)?;
-    frames::write_async(pipe, Kind::Start, &start).await?;
-    for part in body.chunks(MAX_PAYLOAD) {
-        frames::write_async(pipe, Kind::Bytes, part).await?;
-    }
-    frames::write_async(pipe, Kind::End, &[]).await
-}
-
-async fn receive(pipe: &mut (impl AsyncRead + Unpin), response_bytes: u64) -> Answer {
-    // Room beyond the pages' bytes for the message that ends them.
-    let mut assembler = Assembler::new(response_bytes.saturating_add(MAX_PAYLOAD as u64));
-    let mut pages = Vec::new();
-    loop {
-        match next_response(pipe, &mut assembler).await {
-            Ok(Some(Response::Page(page))) if holds_nul(&page) => {
-                return Answer::Breach("the child sent a NUL".into());
-            }
-            Ok(Some(Response::Page(page))) => pages.push(page),
-            Ok(Some(Response::Done(done))) if done.pages as usize == pages.len() => {
-                return Answer::Document(Document {
-                    mime_type: done.mime_type,
-                    pages,
-                });
-            }
-            Ok(Some(Response::Done(_))) => {
-                return Answer::Breach("the child lost pages".into());
-            }
-            Ok(Some(Response::Failed(error))) => return Answer::Refusal(error),
-            Ok(None) | Err(FrameError::Cut | FrameError::Io(_)) => return Answer::Silence,
-            Err(
-                error @ (FrameError::Kind(_)
-                | FrameError::Long(_)
-                | FrameError::Mixed
-                | FrameError::Flood(_)
-                | FrameError::Payload(_)),
-            ) => return Answer::Breach(error.to_string()),
-        }
-    }
-}
-
-async fn next_response(
-    pipe: &mut (impl AsyncRead + Unpin),
-    assembler: &mut Assembler,
-) -> Result<Option<Response>, FrameError> {
-    match frames::read_async(pipe, assembler).await? {
-        Some((kind, payload)) => Response::decode(kind, &payload).map(Some),
-        None => Ok(None),
-    }
-}
-
-/// Postgres takes no NUL; extractors leave none, but this is the last place that could let one through.
-fn holds_nul(page: &Page) -> bool {
-    page.blocks.iter().any(|block| block.text.contains('\0'))
 }

@@ -1,0 +1,77 @@
+//! Whom to ask for vectors, how fast, and at what price.
+
+use std::time::Duration;
+
+use super::{Reader, is_http};
+use crate::{
+    document::Model,
+    embed::{batcher, limiter, openai, price::list_price_per_mtok},
+    embedding,
+};
+
+/// Longest wait for one answer of the provider; a request of 32,000 tokens takes it a second or two.
+const ANSWER_WITHIN: Duration = Duration::from_mins(1);
+
+pub(super) fn embedding(reader: &mut Reader<'_>) -> embedding::Settings {
+    let name = reader.text("EMBEDDING_MODEL").unwrap_or_default();
+    let dimensions = reader.parsed("EMBEDDING_DIMENSIONS", "a number of dimensions", 0);
+    if !(1..=16_000).contains(&dimensions) {
+        reader.problem("EMBEDDING_DIMENSIONS", "pgvector takes 1 to 16000");
+    }
+    let base_url = reader.text("OPENAI_BASE_URL").unwrap_or_default();
+    if !is_http(&base_url) {
+        reader.problem(
+            "OPENAI_BASE_URL",
+            format_args!("\"{base_url}\" is not an http(s) URL"),
+        );
+    }
+    let max_concurrency = reader.parsed("EMBEDDING_MAX_CONCURRENCY", "a number of requests", 1);
+    if max_concurrency == 0 {
+        reader.problem(
+            "EMBEDDING_MAX_CONCURRENCY",
+            "0 requests in flight would do nothing; set at least 1",
+        );
+    }
+    let price_per_mtok = reader
+        .optional(
+            "EMBEDDING_PRICE_PER_MTOK",
+            "an amount of US dollars",
+            dollars,
+        )
+        .or_else(|| list_price_per_mtok(&name));
+    let daily_limit_usd =
+        reader.optional("DAILY_SPEND_LIMIT_USD", "an amount of US dollars", dollars);
+    if daily_limit_usd.is_some() && price_per_mtok.is_none() {
+        reader.problem(
+            "EMBEDDING_PRICE_PER_MTOK",
+            format_args!(
+                "not set, and {name} has no known list price; DAILY_SPEND_LIMIT_USD needs it"
+            ),
+        );
+    }
+    embedding::Settings {
+        provider: openai::Settings {
+            base_url,
+            api_key: reader.secret("OPENAI_API_KEY"),
+            model: Model { name, dimensions },
+            answer_within: ANSWER_WITHIN,
+        },
+        limits: limiter::Limits {
+            requests_per_minute: reader.parsed("EMBEDDING_RPM", "a number of requests", 0),
+            tokens_per_minute: reader.parsed("EMBEDDING_TPM", "a number of tokens", 0),
+        },
+        batch: batcher::Limits::default(),
+        max_concurrency,
+        price_per_mtok: price_per_mtok.unwrap_or(0.0),
+        daily_limit_usd,
+        linger: embedding::LINGER,
+        retry_after: embedding::RETRY_AFTER,
+    }
+}
+
+fn dollars(value: &str) -> Option<f64> {
+    value
+        .parse()
+        .ok()
+        .filter(|amount: &f64| amount.is_finite() && *amount >= 0.0)
+}
