@@ -40,6 +40,8 @@ pub struct App {
     pub metrics: Metrics,
     /// Files in hand at once.
     pub concurrency: usize,
+    /// Files beyond these that may wait for their vectors.
+    pub waiting: usize,
     /// How long a claim lasts without renewal.
     pub lease_for: Duration,
     /// Failures charged to one file before it is failed.
@@ -81,6 +83,7 @@ impl App {
             embedder,
             metrics: Metrics::default(),
             concurrency: config.worker.concurrency,
+            waiting: config.worker.waiting,
             lease_for: config.worker.lease_for,
             max_attempts: config.worker.max_attempts,
             poll_every: config.worker.poll_every,

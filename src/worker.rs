@@ -1,7 +1,6 @@
 //! Claims what there is room for, spawns it, settles it. The only file that spawns.
 //!
-//! Promises: never more files in hand than permits, where a file that waits for its vectors is in no hand, and their
-//! number is bounded too; every claim ends in exactly one of commit, reject, retry, release,
+//! Promises: never more files in hand than permits, and no more than may wait for their vectors beside these; every claim ends in exactly one of commit, reject, retry, release,
 //! or in words that the lease was lost; nothing is detached.
 
 mod services;
@@ -143,7 +142,7 @@ pub async fn work(
             state,
             app.concurrency,
             hands.len(),
-            *waiting.borrow_and_update(),
+            app.waiting.min(*waiting.borrow_and_update()),
         );
         let mut claimed = 0;
         if room > 0 && look.is_due() && may_claim {

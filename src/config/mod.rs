@@ -19,6 +19,9 @@ pub use source::{DURATION, Problems, Reader, Source, parse_duration};
 use self::{provider::embedding, storage::storage};
 use crate::{chunk::Tokenizer, embedding, extract::sandbox, objects};
 
+/// Files that may wait for their vectors beside those in hand, where nobody has said how many files may be in hand.
+const MAX_WAITING: usize = 256;
+
 /// Extractors at work: more of them than cores, so that a file that hangs does not hold up the others.
 const CHILDREN_PER_CORE: usize = 2;
 
@@ -43,6 +46,8 @@ pub enum PathPolicy {
 pub struct Worker {
     /// Files in hand at once.
     pub concurrency: usize,
+    /// Files beyond these that may wait for their vectors: their waiting costs nothing but a lease and their texts.
+    pub waiting: usize,
     /// How long a claim lasts without renewal.
     pub lease_for: Duration,
     /// Failures charged to one file before it is failed.
@@ -191,7 +196,13 @@ fn cores() -> usize {
 }
 
 fn worker(reader: &mut Reader<'_>) -> Worker {
-    let concurrency = reader.parsed("WORKER_CONCURRENCY", "a number of files", cores() * 2);
+    let wanted = reader.optional("WORKER_CONCURRENCY", "a number of files", |value| {
+        value.parse().ok()
+    });
+    let (concurrency, waiting) = match wanted {
+        Some(files) => (files, 0),
+        None => (cores() * 2, MAX_WAITING),
+    };
     if concurrency == 0 {
         reader.problem(
             "WORKER_CONCURRENCY",
@@ -208,6 +219,7 @@ fn worker(reader: &mut Reader<'_>) -> Worker {
     }
     Worker {
         concurrency,
+        waiting,
         lease_for,
         max_attempts,
         poll_every: reader.duration("POLL_INTERVAL"),

@@ -134,7 +134,7 @@ pub const SETTINGS: &[Setting] = &[
     plain(
         "WORKER_CONCURRENCY",
         "",
-        "files in hand per process [default: number of cores x 2]",
+        "files in hand per process [default: number of cores x 2, and up to 256 that wait for their vectors]",
     ),
     plain(
         "LEASE_SECONDS",

@@ -74,7 +74,7 @@ fn what_is_not_set_has_the_default_of_the_documentation() {
     assert_eq!(embedding.daily_limit_usd, None);
     let worker = config.worker;
     let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    assert_eq!(worker.concurrency, cores * 2);
+    assert_eq!((worker.concurrency, worker.waiting), (cores * 2, 256));
     assert_eq!(worker.lease_for, Duration::from_mins(1));
     assert_eq!(worker.max_attempts, 5);
     assert_eq!(worker.poll_every, Duration::from_secs(5));

@@ -98,6 +98,7 @@ impl Stack {
         }
         let mut config = Config::load(&source, PROGRAM.into()).expect("whole settings");
         config.worker.concurrency = 4;
+        config.worker.waiting = 0;
         config.embedding.retry_after = Duration::from_millis(1);
         config
     }

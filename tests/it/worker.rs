@@ -362,6 +362,36 @@ async fn a_worker_has_no_more_files_in_hand_than_it_may() {
 }
 
 #[tokio::test]
+async fn files_that_wait_for_their_vectors_leave_room_for_others() {
+    let stack = Stack::new().await;
+    let user = stack.user().await;
+    for n in 0..9 {
+        stack.file(user, "a.txt", format!("year {n}")).await;
+    }
+    let worker = stack
+        .worker_with(|config| (config.worker.concurrency, config.worker.waiting) = (1, 4))
+        .await;
+    stack.provider().faults.hold();
+    let mut watch = stack.watch().await;
+    let ((_, settled), ()) = tokio::join!(worker.drain(), async {
+        for _ in 0..5 {
+            assert_eq!(watch.next().await.status, "processing");
+        }
+        stack.provider().faults.release();
+        let mut claimed = 5;
+        while claimed > 0 {
+            match watch.next().await.status.as_str() {
+                "processing" => claimed += 1,
+                _ => claimed -= 1,
+            }
+            assert!(claimed <= 5);
+        }
+    });
+    assert_eq!(settled.len(), 9);
+    stack.keeps_its_promises().await;
+}
+
+#[tokio::test]
 async fn room_that_one_person_does_not_need_is_another_ones() {
     let stack = Stack::new().await;
     let (many, few) = (stack.user().await, stack.user().await);
