@@ -41,17 +41,15 @@ pub(crate) fn watch(mut command: Command) -> anyhow::Result<Usage> {
     let mut child = command.spawn().context("cannot start the program")?;
     let pid = Pid::from_child(&child);
     let (mut own_memory, mut memory) = (0.0, 0.0);
-    let mut living = 0.0;
+    let mut so_far = 0.0;
     let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
     // It stays a zombie until it is waited for in earnest, and a zombie's times can still be read.
     while waitid(WaitId::Pid(pid), ended)?.is_none() {
         let children = children_of(child.id());
-        // Those that live to its end are not counted as its own by the kernel.
-        living = children
-            .iter()
-            .filter_map(|child| times(*child).ok())
-            .map(|[own, _]| own)
-            .sum();
+        // Those that live to its end may not be counted by the kernel as its own.
+        let ended = times(child.id()).map_or(0.0, |[_, ended]| ended);
+        let living = children.iter().filter_map(|child| times(*child).ok());
+        so_far = ended + living.map(|[own, _]| own).sum::<f64>();
         let own = pss(child.id());
         own_memory = f64::max(own_memory, own);
         memory = f64::max(memory, own + children.into_iter().map(pss).sum::<f64>());
@@ -63,7 +61,7 @@ pub(crate) fn watch(mut command: Command) -> anyhow::Result<Usage> {
     ensure!(matches!(code, Some(0 | 3)), "the drain ended with {code:?}");
     Ok(Usage {
         own,
-        children: children + living,
+        children: children.max(so_far),
         wall,
         own_memory,
         memory,

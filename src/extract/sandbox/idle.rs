@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::process::Process;
 
 /// A child that holds more after a file is not kept: fresh ones hold a few megabytes.
-const MAX_KEPT_BYTES: u64 = 64 << 20;
+const MAX_KEPT_BYTES: u64 = 48 << 20;
 
 /// As many as were at work at a time, which is bounded.
 #[derive(Debug, Default)]
