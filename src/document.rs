@@ -31,6 +31,12 @@ id!(
     /// `user_profiles.id`: the tenant.
     UserId
 );
+
+impl UserId {
+    /// Whose local files are, which belong to no account.
+    pub const NOBODY: Self = Self(Uuid::nil());
+}
+
 id!(
     /// `files.lease_token`: proves that a write belongs to the claim that it comes from.
     LeaseToken

@@ -75,7 +75,7 @@ async fn extract(
         mime_type: lease.mime_type.clone(),
     };
     app.sandbox
-        .extract(&hints, &extract::Settings::new(types), bytes)
+        .extract(lease.user, &hints, &extract::Settings::new(types), bytes)
         .await
 }
 

@@ -13,7 +13,9 @@ use std::{
 };
 
 use rustix::{
-    process::{Resource, Rlimit, Signal, getppid, set_parent_process_death_signal, setrlimit},
+    process::{
+        Resource, Rlimit, Signal, getppid, getrlimit, set_parent_process_death_signal, setrlimit,
+    },
     time::{ClockId, clock_gettime},
 };
 
@@ -82,14 +84,11 @@ fn fix(resource: Resource, limit: u64) -> io::Result<()> {
 fn allow_cpu(seconds: u64) -> io::Result<()> {
     let used = clock_gettime(ClockId::ProcessCPUTime).tv_sec;
     let used = u64::try_from(used).unwrap_or(0) + 1;
-    let current = Some(used.saturating_add(seconds));
-    Ok(setrlimit(
-        Resource::Cpu,
-        Rlimit {
-            current,
-            maximum: None,
-        },
-    )?)
+    // The hard limit stays what it is: only root could raise it.
+    let maximum = getrlimit(Resource::Cpu).maximum;
+    let wanted = used.saturating_add(seconds);
+    let current = Some(maximum.map_or(wanted, |maximum| wanted.min(maximum)));
+    Ok(setrlimit(Resource::Cpu, Rlimit { current, maximum })?)
 }
 
 /// Reads a file in a thread of its own. What a parser that panicked left behind in its thread would spoil the next

@@ -8,6 +8,7 @@ use crate::{
     app::database,
     config::{self, Config, Source},
     db::{self, Db, DbError, Listener},
+    document::UserId,
     embed::{EmbedError, openai},
     extract::{
         self, Hints,
@@ -181,6 +182,7 @@ async fn examine_sandbox(settings: sandbox::Settings) -> Result<String, String> 
     };
     let document = sandbox
         .extract(
+            UserId::NOBODY,
             &hints,
             &extract::Settings::new(&FileTypes::seeded()),
             "well".into(),

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::{
     chunk::{self, Chunked, Tokenizer},
-    document::{Chunk, Document},
+    document::{Chunk, Document, UserId},
     extract::{
         self, Hints,
         sandbox::{self, Sandbox, SandboxError},
@@ -55,7 +55,12 @@ pub async fn extract(
     };
     let sandbox = Sandbox::new(settings, Spawner::new()?);
     Ok(sandbox
-        .extract(&hints, &extract::Settings::new(&types), bytes.into())
+        .extract(
+            UserId::NOBODY,
+            &hints,
+            &extract::Settings::new(&types),
+            bytes.into(),
+        )
         .await
         .map_err(NoText::Refused))
 }

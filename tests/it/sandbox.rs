@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use orion_ingest::{
-    document::Document,
+    document::{Document, UserId},
     extract::{
         ExtractError, Hints, Settings as ExtractSettings,
         frames::{self, Assembler, Kind, Limits, Response, Start},
@@ -23,9 +23,11 @@ use orion_ingest::{
 };
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use tokio::io::unix::AsyncFd;
+use uuid::Uuid;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_orion-ingest");
 const GIB: u64 = 1 << 30;
+const NOBODY: UserId = UserId::NOBODY;
 
 fn types() -> ExtractSettings {
     ExtractSettings {
@@ -53,28 +55,52 @@ fn file_type(mime_type: &str, extension: &str, extractor: &str) -> FileType {
     }
 }
 
+/// A file of these objects, the first of which is its catalog.
+fn pdf(objects: impl IntoIterator<Item = String>) -> Vec<u8> {
+    let mut pdf = String::from("%PDF-1.7\n");
+    let mut table = String::new();
+    let mut size = 1;
+    for object in objects {
+        writeln!(table, "{:010} 00000 n ", pdf.len()).unwrap();
+        writeln!(pdf, "{size} 0 obj\n{object}\nendobj").unwrap();
+        size += 1;
+    }
+    let end = format!(
+        "xref\n0 {size}\n0000000000 65535 f \n{table}trailer\n<</Size {size}/Root 1 0 R>>\nstartxref\n{}\n%%EOF",
+        pdf.len()
+    );
+    (pdf + &end).into_bytes()
+}
+
 /// A small document whose last object is `depth` lists in each other, which the parser follows down its stack.
 fn nested_pdf(depth: usize) -> Vec<u8> {
     let content = "BT /F1 12 Tf (Hello) Tj ET";
-    let objects = [
+    pdf([
         "<</Type/Catalog/Pages 2 0 R>>".to_owned(),
         "<</Type/Pages/Kids[3 0 R]/Count 1>>".to_owned(),
         "<</Type/Page/Parent 2 0 R/MediaBox[0 0 612 792]/Contents 4 0 R/Resources<</Font<</F1 5 0 R>>>>>>".to_owned(),
         format!("<</Length {}>>stream\n{content}\nendstream", content.len()),
         "<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>".to_owned(),
         format!("{}{}", "[".repeat(depth), "]".repeat(depth)),
+    ])
+}
+
+/// A form whose font names its 26 letters, from `a` on, by references: to these letters.
+fn lettered_pdf(letters: impl Iterator<Item = char>) -> Vec<u8> {
+    let content = "BT /F 12 Tf 50 700 Td (payment is due to the old account) Tj ET";
+    let names: String = (8..34).map(|object| format!(" {object} 0 R")).collect();
+    let objects = [
+        "<</Type/Catalog/Pages 2 0 R/AcroForm<</Fields[6 0 R]>>>>".to_owned(),
+        "<</Type/Pages/Kids[4 0 R]/Count 1>>".to_owned(),
+        "<</Type/Font/Subtype/Type1/BaseFont/Acme/Encoding 7 0 R>>".to_owned(),
+        "<</Type/Page/Parent 2 0 R/MediaBox[0 0 612 792]/Contents 5 0 R/Annots[6 0 R]/Resources<</Font<</F 3 0 R>>>>>>".to_owned(),
+        format!("<</Length {}>>stream\n{content}\nendstream", content.len()),
+        "<</Type/Annot/Subtype/Widget/FT/Tx/T(name)/V(Some answer that was filled in)/Rect[50 100 400 120]/P 4 0 R>>".to_owned(),
+        format!("<</Type/Encoding/Differences[97{names}]>>"),
     ];
-    let mut pdf = String::from("%PDF-1.7\n");
-    let mut table = String::from("xref\n0 7\n0000000000 65535 f \n");
-    for (number, object) in (1..).zip(objects) {
-        writeln!(table, "{:010} 00000 n ", pdf.len()).unwrap();
-        writeln!(pdf, "{number} 0 obj\n{object}\nendobj").unwrap();
-    }
-    let end = format!(
-        "trailer\n<</Size 7/Root 1 0 R>>\nstartxref\n{}\n%%EOF",
-        pdf.len()
-    );
-    (pdf + &table + &end).into_bytes()
+    pdf(objects
+        .into_iter()
+        .chain(letters.map(|letter| format!("/{letter}"))))
 }
 
 fn hints() -> Hints {
@@ -103,7 +129,7 @@ fn bad_child(name: &str) -> PathBuf {
 
 async fn read_by(program: PathBuf, body: &[u8]) -> Result<Document, SandboxError> {
     sandbox(program, GIB)
-        .extract(&hints(), &types(), Bytes::copy_from_slice(body))
+        .extract(NOBODY, &hints(), &types(), Bytes::copy_from_slice(body))
         .await
 }
 
@@ -227,7 +253,7 @@ async fn a_document_beyond_what_the_worker_takes_is_too_large() {
     settings.max_text_bytes = 1 << 20;
     let body = "x\n\n".repeat(300_000);
     let error = sandbox(PROGRAM, GIB)
-        .extract(&hints(), &settings, body.into())
+        .extract(NOBODY, &hints(), &settings, body.into())
         .await
         .unwrap_err();
     assert_eq!(
@@ -242,7 +268,7 @@ async fn a_document_beyond_what_the_worker_takes_is_too_large() {
 async fn a_child_that_needs_too_much_memory_is_told_apart() {
     let memory_bytes = 200 << 20;
     let error = sandbox(PROGRAM, memory_bytes)
-        .extract(&hints(), &types(), vec![b'a'; 150 << 20].into())
+        .extract(NOBODY, &hints(), &types(), vec![b'a'; 150 << 20].into())
         .await
         .unwrap_err();
     assert!(matches!(error, SandboxError::Memory), "{error:?}");
@@ -267,7 +293,7 @@ async fn a_child_that_is_killed_is_a_crash() {
     let memory_bytes = GIB + 1;
     let sandbox = sandbox(bad_child("stops.sh"), memory_bytes);
     let (hints, types) = (hints(), types());
-    let extraction = sandbox.extract(&hints, &types, Bytes::from_static(b"x"));
+    let extraction = sandbox.extract(NOBODY, &hints, &types, Bytes::from_static(b"x"));
     let assassin = async {
         let pid = Pid::from_raw(child(memory_bytes).await).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
@@ -282,7 +308,7 @@ async fn a_child_that_hangs_is_killed_when_its_time_is_up() {
     let memory_bytes = GIB + 2;
     let body = vec![b'x'; 8 << 20]; // more than a pipe holds: the worker is writing when the time is up
     let error = sandbox(bad_child("stops.sh"), memory_bytes)
-        .extract(&hints(), &types(), body.into())
+        .extract(NOBODY, &hints(), &types(), body.into())
         .await
         .unwrap_err();
     assert!(matches!(error, SandboxError::Timeout { .. }), "{error:?}");
@@ -300,7 +326,7 @@ async fn a_child_dies_with_the_future_that_waits_for_it() {
     let sandbox = sandbox(bad_child("stops.sh"), memory_bytes);
     let (hints, types) = (hints(), types());
     let pid = {
-        let extraction = sandbox.extract(&hints, &types, Bytes::from_static(b"x"));
+        let extraction = sandbox.extract(NOBODY, &hints, &types, Bytes::from_static(b"x"));
         tokio::pin!(extraction);
         tokio::select! {
             biased;
@@ -316,7 +342,7 @@ async fn a_child_has_none_of_our_environment() {
     let memory_bytes = GIB + 4;
     let sandbox = sandbox(bad_child("stops.sh"), memory_bytes);
     let (hints, types) = (hints(), types());
-    let extraction = sandbox.extract(&hints, &types, Bytes::from_static(b"x"));
+    let extraction = sandbox.extract(NOBODY, &hints, &types, Bytes::from_static(b"x"));
     let look = async {
         let pid = child(memory_bytes).await;
         fs::read_to_string(format!("/proc/{pid}/environ")).unwrap()
@@ -376,7 +402,10 @@ async fn an_answer_counts_before_the_question_is_finished() {
 /// Reads a file of one word by the program itself.
 async fn read(sandbox: &Sandbox, word: &'static str) -> Document {
     let body = Bytes::from_static(word.as_bytes());
-    let document = sandbox.extract(&hints(), &types(), body).await.unwrap();
+    let document = sandbox
+        .extract(NOBODY, &hints(), &types(), body)
+        .await
+        .unwrap();
     assert_eq!(document.pages[0].blocks[0].text, word);
     document
 }
@@ -404,11 +433,75 @@ async fn a_parser_that_panics_leaves_nothing_behind_for_the_next_file() {
     for name in ["pdf-notes.pdf", "pdf-form.pdf", "pdf-comments.pdf"] {
         let (hints, types) = (hints(), types());
         let (alone, after) = (sandbox(PROGRAM, GIB), sandbox(PROGRAM, GIB));
-        after.extract(&hints, &types, broken.clone()).await.unwrap();
-        let after = after.extract(&hints, &types, file(name)).await.unwrap();
-        let alone = alone.extract(&hints, &types, file(name)).await.unwrap();
+        after
+            .extract(NOBODY, &hints, &types, broken.clone())
+            .await
+            .unwrap();
+        let after = after
+            .extract(NOBODY, &hints, &types, file(name))
+            .await
+            .unwrap();
+        let alone = alone
+            .extract(NOBODY, &hints, &types, file(name))
+            .await
+            .unwrap();
         assert_eq!(after, alone, "{name}");
     }
+}
+
+#[tokio::test]
+async fn the_letters_of_one_files_fonts_are_not_those_of_the_next() {
+    let (alone, after) = (sandbox(PROGRAM, GIB), sandbox(PROGRAM, GIB));
+    let letters = 'a'..='z';
+    let shifted = Bytes::from(lettered_pdf(('n'..='z').chain('a'..='m')));
+    let plain = Bytes::from(lettered_pdf(letters));
+    let (hints, types) = (hints(), types());
+    after
+        .extract(NOBODY, &hints, &types, shifted)
+        .await
+        .unwrap();
+    let after = after
+        .extract(NOBODY, &hints, &types, plain.clone())
+        .await
+        .unwrap();
+    let alone = alone.extract(NOBODY, &hints, &types, plain).await.unwrap();
+    assert_eq!(after, alone);
+    assert!(
+        alone.pages[0].blocks[0].text.contains("payment is due"),
+        "{alone:?}"
+    );
+}
+
+#[tokio::test]
+async fn no_child_reads_files_of_two_people() {
+    let memory_bytes = GIB + 11;
+    let sandbox = sandbox(PROGRAM, memory_bytes);
+    let mut pids = Vec::new();
+    for owner in [1, 2, 1, 3].map(|number| UserId(Uuid::from_u128(number))) {
+        let body = Bytes::from_static(b"word");
+        sandbox
+            .extract(owner, &hints(), &types(), body)
+            .await
+            .unwrap();
+        let now = children(memory_bytes);
+        pids.push(now);
+    }
+    assert_eq!(pids[0].len(), 1);
+    assert_eq!(pids[1].len(), 2, "another's child is not used");
+    assert_eq!(pids[2], pids[1], "one's own is");
+    // A third person's takes the place of the one that was used longest ago.
+    while children(memory_bytes).len() > 2 {
+        tokio::task::yield_now().await;
+    }
+    let left = children(memory_bytes);
+    let second = pids[1].iter().find(|pid| **pid != pids[0][0]).unwrap();
+    assert!(left.contains(&pids[0][0]) && !left.contains(second));
+}
+
+#[tokio::test]
+async fn a_child_that_falls_silent_and_lives_on_is_killed() {
+    let crash = crash_of("closes.sh").await;
+    assert!(crash.contains("killed"), "{crash}");
 }
 
 #[tokio::test]
@@ -447,7 +540,7 @@ async fn a_child_that_has_grown_is_not_kept() {
     let memory_bytes = GIB + 9;
     let sandbox = sandbox(bad_child("grows.sh"), memory_bytes);
     let (hints, types) = (hints(), types());
-    let extraction = sandbox.extract(&hints, &types, Bytes::from_static(b"x"));
+    let extraction = sandbox.extract(NOBODY, &hints, &types, Bytes::from_static(b"x"));
     let refused = extraction.await;
     assert!(
         matches!(refused, Err(SandboxError::Extract(_))),
@@ -461,7 +554,7 @@ async fn a_child_that_is_out_of_step_is_not_kept() {
     let memory_bytes = GIB + 10;
     let sandbox = sandbox(bad_child("answers_unasked.sh"), memory_bytes);
     let (hints, types) = (hints(), types());
-    let extraction = sandbox.extract(&hints, &types, vec![b'x'; 8 << 20].into());
+    let extraction = sandbox.extract(NOBODY, &hints, &types, vec![b'x'; 8 << 20].into());
     let refused = extraction.await;
     assert!(
         matches!(refused, Err(SandboxError::Extract(_))),

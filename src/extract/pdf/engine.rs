@@ -28,7 +28,7 @@ const MIN_DRAWN_SHAPES: u32 = 50;
 
 /// Nodes of page trees that are walked for a file, which is some seconds. The engine walks the whole tree for each page:
 /// without an end to it, a file would take time as the square of its pages.
-const MAX_WALKED: u32 = if cfg!(test) { 100 } else { 2_000_000 };
+pub(super) const MAX_WALKED: u32 = if cfg!(test) { 100 } else { 2_000_000 };
 
 /// What an engine makes of a file.
 #[derive(Debug, Default)]
@@ -39,6 +39,8 @@ pub(super) struct Reading {
     pub(super) outline: Vec<Title>,
     /// What was filled into the form; the engine does not say where.
     pub(super) answers: Vec<String>,
+    /// The last pages were left out, as there are too many.
+    pub(super) is_part: bool,
 }
 
 /// A page and what the engine says of its own reading.
@@ -63,8 +65,12 @@ pub(super) struct Sheet {
     pub(super) columns: u32,
 }
 
-/// Reads a file.
-pub(super) fn read(bytes: &[u8], settings: &Settings) -> Result<Reading, ExtractError> {
+/// Reads a file, or as many of its pages as a walk of so many nodes pays for; the others are there as failed ones.
+pub(super) fn read(
+    bytes: &[u8],
+    settings: &Settings,
+    max_walked: u32,
+) -> Result<Reading, ExtractError> {
     let refused = |error: unpdf::Error| refused(&error, bytes);
     let parser = PdfParser::from_bytes(bytes).map_err(refused)?;
     let pages = parser.page_count();
@@ -79,25 +85,25 @@ pub(super) fn read(bytes: &[u8], settings: &Settings) -> Result<Reading, Extract
         sheet: Sheet::default(),
         error: None,
     };
+    let affordable = pages.min(max_walked / pages.max(1));
     parser
-        .for_each_page(options(selection(pages)), |event| reader.event(event))
+        .for_each_page(options(first(affordable, pages)), |event| {
+            reader.event(event)
+        })
         .map_err(refused)?;
     match reader.error {
         Some(error) => Err(error),
-        None => Ok(reader.reading.with_the_rest(pages)),
+        None => Ok(reader.reading.with_the_rest(affordable, pages)),
     }
 }
 
-/// How many pages of a file of so many are read, the first ones; the others are left to the second engine.
-fn affordable(pages: u32) -> u32 {
-    pages.min(MAX_WALKED / pages.max(1))
-}
-
-fn selection(pages: u32) -> PageSelection {
-    match affordable(pages) {
+/// The first pages of so many.
+fn first(pages: u32, of: u32) -> PageSelection {
+    if pages == of {
         // Of no pages no range can be named.
-        all if all == pages => PageSelection::All,
-        some => PageSelection::Range(1..=some),
+        PageSelection::All
+    } else {
+        PageSelection::Range(1..=pages)
     }
 }
 
@@ -116,10 +122,11 @@ fn refused(error: &unpdf::Error, bytes: &[u8]) -> ExtractError {
 }
 
 impl Reading {
-    /// Adds the pages of a file of so many that were too many to be read. They are pictures if all before them are.
-    fn with_the_rest(mut self, pages: u32) -> Self {
+    /// Adds the pages after the first ones that were read. They are pictures if all before them are.
+    fn with_the_rest(mut self, read: u32, pages: u32) -> Self {
         let is_picture = self.sheets.iter().all(|sheet| sheet.is_picture);
-        for number in affordable(pages) + 1..=pages {
+        self.is_part = read < pages;
+        for number in read + 1..=pages {
             let mut sheet = Sheet::failed(number);
             sheet.is_picture = is_picture;
             self.sheets.push(sheet);

@@ -53,7 +53,7 @@ pub(super) fn extract(
 
 /// What the first engine reads, with the second one's pages in place of doubtful ones.
 fn read(bytes: &[u8], comments: bool, settings: &Settings) -> Result<Reading, ExtractError> {
-    let mut reading = match engine::read(bytes, settings) {
+    let mut reading = match engine::read(bytes, settings, engine::MAX_WALKED) {
         Err(error @ ExtractError::Corrupt { .. }) => return read_alone(bytes, settings, error),
         reading => reading?,
     };
@@ -64,6 +64,10 @@ fn read(bytes: &[u8], comments: bool, settings: &Settings) -> Result<Reading, Ex
         .any(|sheet| doubt::of(sheet, pages).is_some());
     let second = (doubted || may_say_more(bytes)).then(|| Second::open(bytes));
     let Some(second) = second.flatten().filter(|second| second.pages() == pages) else {
+        if reading.is_part {
+            // However long it takes: no page may be lost.
+            reading = engine::read(bytes, settings, u32::MAX)?;
+        }
         add_answers(&mut reading, settings)?;
         return Ok(reading);
     };
@@ -358,7 +362,7 @@ mod tests {
             max_pages: 20,
             ..settings()
         };
-        let first = engine::read(&pdf(&contents, ""), &long).expect("readable");
+        let first = engine::read(&pdf(&contents, ""), &long, 100).expect("readable");
         let unread = first.sheets.iter().filter(|sheet| sheet.failed);
         assert_eq!(unread.count(), 15, "a walk of 100 nodes is five times 20");
         let pages = extract(&pdf(&contents, ""), &long, &Value::Null).expect("readable");
@@ -374,6 +378,11 @@ mod tests {
             .map(|page| (Some(page), format!("Sheet {page} speaks of tea and bread.")))
             .collect();
         assert_eq!(texts, all);
+        // The engines count differently, so that the second cannot help.
+        let miscounted = String::from_utf8(pdf(&contents, "")).expect("text");
+        let miscounted = miscounted.replace("/Count 20", "/Count 19").into_bytes();
+        let pages = extract(&miscounted, &long, &Value::Null).expect("readable");
+        assert!(pages.iter().all(|page| !page.blocks.is_empty()));
         assert_eq!(
             extract(&pdf(&[IMAGE; 20], ""), &long, &Value::Null),
             Err(ExtractError::Scanned { pages: 20 })

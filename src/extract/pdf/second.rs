@@ -9,6 +9,7 @@ use std::{
 use pdf_oxide::{
     converters::ConversionOptions,
     document::PdfDocument,
+    fonts::{cmap::clear_cmap_cache, global_cache::clear_global_font_cache},
     object::Object,
     structure::{OrderedContent, traverse_structure_tree_all_pages},
 };
@@ -56,6 +57,10 @@ impl Second {
     }
 
     fn open_or_panic(bytes: &[u8]) -> Option<Self> {
+        // Global tables, whose keys tell fonts of different files apart only roughly: what another file left there
+        // would change the letters of this one.
+        clear_global_font_cache();
+        clear_cmap_cache();
         let document = PdfDocument::from_bytes(bytes.to_vec()).ok()?;
         if !document.is_authenticated() {
             return None;

@@ -63,7 +63,9 @@ impl End {
     /// The words are those of Rust's allocator, and of the child's own start, which asks for its stack.
     pub(super) fn lacked_memory(&self) -> bool {
         let refused = self.complaint.contains("memory allocation of")
-            || self.complaint.contains("Cannot allocate memory");
+            || self.complaint.contains("Cannot allocate memory")
+            // A thread whose stack finds no room.
+            || self.complaint.contains("Resource temporarily unavailable");
         refused && !self.status.success()
     }
 

@@ -1,6 +1,7 @@
 //! Extraction in child processes: what a file's parser does there costs one attempt of one file and nothing else.
 //!
-//! A few children read one file after another, since starting one costs more than a small file. A child has no
+//! A few children read one file after another, since starting one costs more than a small file; but never files of two
+//! people, as nobody knows what a parser that was taken in by one file does to the next. A child has no
 //! environment, bounded memory and time, and dies with the worker and with the future that waits for it. Nothing that it
 //! says is trusted: lengths, amounts and order are checked, and a breach is a crash. What it writes to its standard
 //! error may quote the file, so it is looked at and never passed on.
@@ -14,7 +15,10 @@ use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use thiserror::Error;
-use tokio::{sync::Semaphore, time};
+use tokio::{
+    sync::Semaphore,
+    time::{self, Instant},
+};
 
 use self::{idle::Idle, process::Process, talk::Answer};
 pub use super::child::{COMMAND, child_main};
@@ -23,7 +27,7 @@ use super::{
     frames::{Limits, Start},
 };
 use crate::{
-    document::Document,
+    document::{Document, UserId},
     failure::{Code, Verdict},
     spawner::Spawner,
 };
@@ -131,7 +135,7 @@ impl Sandbox {
         }
     }
 
-    /// Reads a file's text in a child. A child that fails is gone when this returns; one that is at work is gone soon
+    /// Reads a file's text in a child that reads files of this owner only. A child that fails is gone when this returns; one that is at work is gone soon
     /// after this is dropped.
     ///
     /// # Errors
@@ -139,6 +143,7 @@ impl Sandbox {
     /// What the extractor finds wrong with the file, and how the child died.
     pub async fn extract(
         &self,
+        owner: UserId,
         hints: &Hints,
         settings: &ExtractSettings,
         body: Bytes,
@@ -153,35 +158,38 @@ impl Sandbox {
             },
         };
         let _room = self.room.acquire().await;
-        if let Some(kept) = self.idle.take() {
-            match self.ask(kept, &request, &body).await {
+        let deadline = Instant::now() + self.settings.timeout;
+        if let Some(kept) = self.idle.take(owner, self.room.available_permits()) {
+            match self.ask(owner, kept, &request, &body, deadline).await {
                 // What other files left behind may be the reason: the file is judged by a child of its own.
                 Err(SandboxError::Memory | SandboxError::Crash { .. }) => {}
                 answered => return answered,
             }
         }
         let fresh = Process::start(&self.settings, &self.spawner).map_err(SandboxError::Spawn)?;
-        self.ask(fresh, &request, &body).await
+        self.ask(owner, fresh, &request, &body, deadline).await
     }
 
     async fn ask(
         &self,
+        owner: UserId,
         mut process: Process,
         request: &Start,
         body: &[u8],
+        deadline: Instant,
     ) -> Result<Document, SandboxError> {
         let asked = process.ask(request, body);
-        let Ok(answer) = time::timeout(self.settings.timeout, asked).await else {
+        let Ok(answer) = time::timeout_at(deadline, asked).await else {
             process.kill().await.map_err(SandboxError::Spawn)?;
             return Err(self.timeout());
         };
         match answer {
             Answer::Document(document) => {
-                self.idle.keep(process);
+                self.idle.keep(owner, process);
                 Ok(document)
             }
             Answer::Refusal(error) => {
-                self.idle.keep(process);
+                self.idle.keep(owner, process);
                 Err(SandboxError::Extract(error))
             }
             Answer::Breach(how) => {

@@ -1,11 +1,12 @@
 //! A child process: how it is started, asked and seen off.
 
-use std::{fs, io, process::Stdio};
+use std::{fs, io, process::Stdio, time::Duration};
 
 use futures_util::FutureExt as _;
 use tokio::{
     io::AsyncReadExt as _,
     process::{Child, ChildStdin, ChildStdout, Command},
+    time,
 };
 
 use super::{
@@ -15,6 +16,9 @@ use super::{
     talk::{Answer, talk},
 };
 use crate::spawner::Spawner;
+
+/// How long a child that has closed its output may take to die.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// A child that waits for a question; it is killed when this is dropped.
 #[derive(Debug)]
@@ -58,7 +62,8 @@ impl Process {
 
     /// Whether it can be asked again: it is in step, alive and silent.
     pub(super) fn is_ready(&mut self) -> bool {
-        // A word that nobody asked for, or the end of the pipe, is there at once.
+        // Its end shows here, and so does a word that nobody asked for, if it has come already; one that comes later spoils
+        // a file of the same owner at most.
         self.in_step && self.output.read_u8().now_or_never().is_none()
     }
 
@@ -73,11 +78,22 @@ impl Process {
         self.child.kill().await
     }
 
-    /// How it ended, for one that has fallen silent.
+    /// How it ended, for one that has fallen silent; one that lives on is killed.
     pub(super) async fn end(mut self) -> io::Result<End> {
         drop(self.input);
-        let status = self.child.wait().await?;
-        self.complaint.listen().await;
+        let complaint = &mut self.complaint;
+        let ended = async {
+            let (status, ()) = tokio::join!(self.child.wait(), complaint.listen());
+            status
+        };
+        let ended = time::timeout(LAST_WORDS, ended).await;
+        let status = match ended {
+            Ok(status) => status?,
+            Err(_elapsed) => {
+                self.child.start_kill()?;
+                self.child.wait().await?
+            }
+        };
         Ok(End {
             status,
             complaint: self.complaint.words(),
