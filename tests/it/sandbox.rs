@@ -88,7 +88,8 @@ fn nested_pdf(depth: usize) -> Vec<u8> {
 /// A form whose font names its 26 letters, from `a` on, by references: to these letters.
 fn lettered_pdf(letters: impl Iterator<Item = char>) -> Vec<u8> {
     let content = "BT /F 12 Tf 50 700 Td (payment is due to the old account) Tj ET";
-    let names: String = (8..34).map(|object| format!(" {object} 0 R")).collect();
+    let names = (8..34).map(|object| format!("{object} 0 R"));
+    let names = names.collect::<Vec<_>>().join(" ");
     let objects = [
         "<</Type/Catalog/Pages 2 0 R/AcroForm<</Fields[6 0 R]>>>>".to_owned(),
         "<</Type/Pages/Kids[4 0 R]/Count 1>>".to_owned(),
