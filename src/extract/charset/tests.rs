@@ -59,6 +59,9 @@ fn text_of_dos_is_read_as_such() {
     for text in [
         "Die Höhe des Mastes beträgt zwölf Meter; Öl und Schlüssel für die Tür liegen im Büro.",
         "Größe: 3 m",
+        "Schlüssel: 3 m",
+        "über Öl und Ärger",
+        "│ a │ Größe │ für │\n│ b │ 3 │ 4 │\n",
         "Le mât s'élève à douze mètres; où est la clé? Ça ne gêne personne, même en été.",
         "La estación se lee cada mañana. ¿Quién tiene la llave del almacén? ¡Qué día!",
         "Stationen aflæses hver morgen, og nøglen ligger på hylden i køkkenet hos Åse.",
@@ -132,6 +135,104 @@ fn text_of_other_charsets_is_not_taken_for_one_of_dos() {
             let found = decode(&encode(text, label), None);
             assert_eq!(found.as_deref(), Some(text), "{label}");
         }
+    }
+}
+
+/// Pages of English, in which `line` is all that is not ASCII.
+fn in_english(line: &str) -> String {
+    let page = "The station is read every morning at seven, and the log is kept in the office.\n";
+    format!("{}{line}\n{}", page.repeat(40), page.repeat(40))
+}
+
+#[test]
+fn a_sign_beside_a_word_makes_no_text_of_dos() {
+    for line in [
+        "Revenue (€m)",
+        "A×B and M×N",
+        "†Department of Physics",
+        "3 ±SD",
+        "¶The first",
+        "¬ selected",
+        "ÆØÅ ÆBLE",
+        "JÄÄÄÄR",
+        "Revenue (€m), cost (£m), 3 ±SD, ¬ selected, A×B, †Physics, ‡Chemistry, ¶The first",
+    ] {
+        for text in [line.to_owned(), in_english(line)] {
+            let found = decode(&encode(&text, "windows-1252"), None);
+            assert_eq!(found.as_deref(), Some(&*text));
+        }
+    }
+}
+
+#[test]
+fn a_word_of_another_alphabet_makes_no_text_of_dos() {
+    for (word, label) in [("ﾃｽﾄ", "shift_jis"), ("Да", "windows-1251")] {
+        for text in [word.to_owned(), in_english(word)] {
+            let bytes = encode(&text, label);
+            let found = decode(&bytes, None);
+            let dos = [dos::CP437, dos::CP850].map(|page| Some(page.decode(&bytes)));
+            assert!(!dos.contains(&found), "{label}");
+        }
+    }
+}
+
+#[test]
+fn text_with_signs_only_is_western() {
+    for line in [
+        "£5m",
+        "The mean ± SD was 12 ± 3, and 5 µg of it",
+        "½ cup of flour",
+        "¹ See the log",
+        "20 °C, “so” – it’s ©…",
+    ] {
+        for text in [line.to_owned(), in_english(line)] {
+            let found = decode(&encode(&text, "windows-1252"), None);
+            assert_eq!(found.as_deref(), Some(&*text));
+        }
+    }
+}
+
+#[test]
+fn the_charset_that_a_file_names_beats_the_guess() {
+    for (text, label) in [
+        ("<html><meta charset=\"macintosh\"><p>naïve", "macintosh"),
+        (
+            "<meta http-equiv=Content-Type content='text/html; charset=iso-8859-2'><p>Łódź",
+            "iso-8859-2",
+        ),
+        (
+            "<?xml version=\"1.0\" encoding=\"koi8-u\"?><a>її</a>",
+            "koi8-u",
+        ),
+        (
+            "#!/usr/bin/python\n# -*- coding: iso-8859-15 -*-\nprice = '5 €'\n",
+            "iso-8859-15",
+        ),
+    ] {
+        let found = decode(&encode(text, label), None);
+        assert_eq!(found.as_deref(), Some(text), "{label}");
+    }
+    let text = "# coding: cp850\nname = 'Øre'\n";
+    let found = decode(&dos_bytes(text, dos::CP850), None);
+    assert_eq!(found.as_deref(), Some(text));
+}
+
+#[test]
+fn the_charset_that_a_file_names_does_not_beat_what_is_known() {
+    let text = "<meta charset=koi8-r>naïve";
+    assert_eq!(decode(text.as_bytes(), None).as_deref(), Some(text));
+    let found = decode(&encode(text, "macintosh"), Some("macintosh"));
+    assert_eq!(found.as_deref(), Some(text));
+    let found = decode(&wide(text, true), None);
+    assert_eq!(found.as_deref(), Some(text));
+}
+
+#[test]
+fn a_charset_named_in_error_is_guessed() {
+    for name in ["utf-8", "utf-16", "euc-kr", "us-martian"] {
+        let text = format!("<meta charset={name}><p>{RUSSIAN}");
+        let found = decode(&encode(&text, "windows-1251"), None);
+        assert_eq!(found.as_deref(), Some(&*text));
     }
 }
 
@@ -217,7 +318,7 @@ fn binary_without_control_characters_is_no_text_of_dos() {
         .filter(|byte| *byte >= b' ' && *byte != 0x7f)
         .collect();
     for page in [dos::CP437, dos::CP850] {
-        assert!(oddness(&page.decode(&noise)) > MAX_ODDNESS);
+        assert!(Look::of(&page.decode(&noise)).oddness() > MAX_ODDNESS);
     }
     assert_eq!(decode(&noise, None), None);
 }
