@@ -1,21 +1,56 @@
 //! Bytes of text in any charset to a string.
 //!
 //! In order of trust: byte order mark, UTF-16 and UTF-32 by the place of their zeros, valid UTF-8, the charset that the
-//! file or its row names, and last a guess by letter frequencies, unless a code page of DOS reads better.
+//! file's row names, the one that [the file itself](declared) names, and last a guess by letter frequencies, unless
+//! [signs](signs) alone are to be judged or a code page of DOS reads better.
 
+mod declared;
 pub(super) mod dos;
 mod oddness;
+mod signs;
+
+use std::borrow::Cow;
 
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
-use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
+use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
 
-use self::{dos::CodePage, oddness::oddness};
+use self::{declared::declared, dos::CodePage, oddness::Look};
 
 /// Enough of a file to tell its charset by.
 const SAMPLE_BYTES: usize = 64 * 1024;
 
 /// Less of a text, in thousandths of what is not ASCII, is odd by the author's own doing.
 const MAX_ODDNESS: usize = 100;
+
+/// Fewer odd places are slips, and the signs of a trade that no list of signs knows.
+const MIN_ODD: usize = 3;
+
+/// What bytes that are not Unicode may be read as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Charset {
+    Web(&'static Encoding),
+    Dos(CodePage),
+}
+
+impl Charset {
+    /// By the name that a file or its row gives it.
+    fn named(label: &str) -> Option<Self> {
+        Encoding::for_label(label.as_bytes())
+            .map(Self::Web)
+            .or_else(|| CodePage::named(label).map(Self::Dos))
+    }
+
+    /// The text of bytes that are no valid UTF-8, or `None` where they are not of this charset.
+    fn decode(self, bytes: &[u8]) -> Option<String> {
+        match self {
+            Self::Web(encoding) if encoding == UTF_8 => None,
+            Self::Web(encoding) => encoding
+                .decode_without_bom_handling_and_without_replacement(bytes)
+                .map(Cow::into_owned),
+            Self::Dos(page) => Some(page.decode(bytes)),
+        }
+    }
+}
 
 /// The text of `bytes`, or `None` where they are no text.
 pub(super) fn decode(bytes: &[u8], label: Option<&str>) -> Option<String> {
@@ -120,16 +155,13 @@ fn decode_narrow(bytes: &[u8], label: Option<&str>) -> String {
         }
     }
     let named = label
-        .and_then(|label| Encoding::for_label(label.as_bytes()))
-        .filter(|encoding| *encoding != UTF_8)
-        .and_then(|encoding| encoding.decode_without_bom_handling_and_without_replacement(bytes));
+        .and_then(Charset::named)
+        .and_then(|charset| charset.decode(bytes))
+        .or_else(|| declared(bytes)?.decode(bytes));
     if let Some(text) = named {
-        return text.into_owned();
+        return text;
     }
-    if let Some(page) = label.and_then(CodePage::named) {
-        return page.decode(bytes);
-    }
-    let guessed = guess(bytes);
+    let guessed = signs::settle(bytes, guess(bytes));
     if guessed != UTF_8
         && let Some(page) = dos_page(bytes, guessed)
     {
@@ -141,13 +173,22 @@ fn decode_narrow(bytes: &[u8], label: Option<&str>) -> String {
 /// The code page of DOS that reads well where the charset that was guessed does not.
 fn dos_page(bytes: &[u8], guessed: &'static Encoding) -> Option<CodePage> {
     let sample = &bytes[..bytes.len().min(SAMPLE_BYTES)];
-    let odd_as_guessed = oddness(&guessed.decode_without_bom_handling(sample).0);
-    if odd_as_guessed <= MAX_ODDNESS {
+    let first = Look::of(&guessed.decode_without_bom_handling(sample).0);
+    if first.oddness() <= MAX_ODDNESS {
         return None;
     }
-    let pages = [dos::CP850, dos::CP437].map(|page| (oddness(&page.decode(sample)), page));
-    let (odd, page) = pages.into_iter().min_by_key(|(odd, _)| *odd)?;
-    (odd <= MAX_ODDNESS && odd * 2 < odd_as_guessed).then_some(page)
+    let looks = [dos::CP850, dos::CP437].map(|page| (Look::of(&page.decode(sample)), page));
+    let (look, page) = looks.into_iter().min_by_key(|(look, _)| look.oddness())?;
+    let reads_better = look.oddness() <= MAX_ODDNESS
+        && look.oddness() * 2 < first.oddness()
+        && look.odd() < first.odd();
+    let western = Look::of(&WINDOWS_1252.decode_without_bom_handling(sample).0);
+    let enough = if look.is_written() {
+        first.odd() >= MIN_ODD || western.has_controls() || look.is_in_pairs()
+    } else {
+        western.is_controls()
+    };
+    (reads_better && enough).then_some(page)
 }
 
 fn guess(bytes: &[u8]) -> &'static Encoding {
