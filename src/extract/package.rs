@@ -1,8 +1,10 @@
 //! The zip around an office document or book: its parts, by name and by relationship.
 
 use std::{
+    cell::Cell,
     collections::HashMap,
     io::{Cursor, Read},
+    rc::Rc,
 };
 
 use zip::{ZipArchive, result::ZipError};
@@ -16,12 +18,14 @@ use super::{
 /// Most bytes that all parts together may unpack to; an 870-page handbook has 14 MB.
 const MAX_UNPACKED_BYTES: u64 = 256 << 20;
 
-/// An open package.
+/// An open package; clones spend from the same allowance.
+#[derive(Clone)]
 pub(super) struct Package<'a> {
     archive: ZipArchive<Cursor<&'a [u8]>>,
     /// Where each part is, by its name in lower case: writers disagree on case, slashes and a leading slash.
-    places: HashMap<String, usize>,
-    left: u64,
+    places: Rc<HashMap<String, usize>>,
+    /// How much may be unpacked still, of this package and those within it.
+    left: Rc<Cell<u64>>,
 }
 
 /// A relationship of a part.
@@ -36,6 +40,15 @@ pub(super) struct Relationship {
 
 impl<'a> Package<'a> {
     pub(super) fn open(bytes: &'a [u8]) -> Result<Self, ExtractError> {
+        Self::spending(bytes, Rc::new(Cell::new(MAX_UNPACKED_BYTES)))
+    }
+
+    /// Opens a package that lies in this one: together they may unpack to no more than one.
+    pub(super) fn open_inner<'b>(&self, bytes: &'b [u8]) -> Result<Package<'b>, ExtractError> {
+        Package::spending(bytes, Rc::clone(&self.left))
+    }
+
+    fn spending(bytes: &'a [u8], left: Rc<Cell<u64>>) -> Result<Self, ExtractError> {
         let archive = ZipArchive::new(Cursor::new(bytes))
             .map_err(|_| ExtractError::corrupt("its zip archive cannot be opened"))?;
         let mut places = HashMap::new();
@@ -46,8 +59,8 @@ impl<'a> Package<'a> {
         }
         Ok(Self {
             archive,
-            places,
-            left: MAX_UNPACKED_BYTES,
+            places: Rc::new(places),
+            left,
         })
     }
 
@@ -62,13 +75,13 @@ impl<'a> Package<'a> {
             .map_err(|error| refused(&error))?;
         // What the archive says of the size is not believed, and what a damaged part unpacks to counts too.
         let mut bytes = Vec::new();
-        let unpacked = file.take(self.left + 1).read_to_end(&mut bytes);
-        let Some(left) = self.left.checked_sub(bytes.len() as u64) else {
+        let unpacked = file.take(self.left.get() + 1).read_to_end(&mut bytes);
+        let Some(left) = self.left.get().checked_sub(bytes.len() as u64) else {
             return Err(ExtractError::TooLarge {
                 limit: Limit::Unpacked(MAX_UNPACKED_BYTES),
             });
         };
-        self.left = left;
+        self.left.set(left);
         unpacked.map_err(|_| ExtractError::corrupt("a part of it cannot be unpacked"))?;
         Ok(Some(bytes))
     }
@@ -193,8 +206,25 @@ mod tests {
         let bytes = zip("word/document.xml", &vec![b' '; 1 << 20]);
         assert!(bytes.len() < 1 << 12);
         let mut package = Package::open(&bytes).expect("a zip");
-        package.left = 1 << 19;
+        package.left.set(1 << 19);
         let error = package.part("word/document.xml").expect_err("too much");
+        assert!(matches!(error, ExtractError::TooLarge { .. }), "{error:?}");
+    }
+
+    #[test]
+    fn packages_within_a_package_unpack_to_no_more_than_one() {
+        let inner = zip("word/document.xml", &[b' '; 1000]);
+        let bytes = zip("word/inner.docx", &inner);
+        let mut package = Package::open(&bytes).expect("a zip");
+        package.left.set(inner.len() as u64 + 1500);
+        let inner = package.bytes("word/inner.docx").expect("readable");
+        let inner = inner.expect("a part");
+        let unpacked = || {
+            let mut inner = package.open_inner(&inner).expect("a zip");
+            inner.part("word/document.xml")
+        };
+        assert!(unpacked().is_ok());
+        let error = unpacked().expect_err("too much");
         assert!(matches!(error, ExtractError::TooLarge { .. }), "{error:?}");
     }
 
@@ -207,8 +237,8 @@ mod tests {
         let mut package = Package::open(&bytes).expect("a zip");
         assert!(package.part("word/footer.xml").is_err());
         assert_eq!(package.side("word/footer.xml"), Ok(String::new()));
-        assert!(package.left < MAX_UNPACKED_BYTES);
-        package.left = 1;
+        assert!(package.left.get() < MAX_UNPACKED_BYTES);
+        package.left.set(1);
         assert!(package.side("word/footer.xml").is_err());
     }
 

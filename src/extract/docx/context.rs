@@ -2,9 +2,7 @@
 
 use std::{collections::HashMap, mem};
 
-use crate::document::Block;
-
-use super::{super::numeral::number, numbering::Numbering, styles::Styles};
+use super::{super::numeral::number, chunk::Chunks, numbering::Numbering, styles::Styles};
 
 /// Styles, numbers and notes of a document.
 pub(super) struct Context<'a> {
@@ -18,8 +16,8 @@ pub(super) struct Context<'a> {
     pub(super) endnotes: HashMap<String, String>,
     /// Comments by id, if they are wanted.
     pub(super) comments: HashMap<String, String>,
-    /// Documents that the main part shows in place, by the id of their relationship.
-    pub(super) chunks: HashMap<String, Vec<Block>>,
+    /// Documents that the main part shows in place, if they are read.
+    pub(super) chunks: Option<Chunks<'a>>,
     /// Endnotes that were referred to, with their labels, in order.
     endnotes_met: Vec<String>,
     footnote_count: i64,
@@ -35,7 +33,7 @@ impl<'a> Context<'a> {
             footnotes: HashMap::new(),
             endnotes: HashMap::new(),
             comments: HashMap::new(),
-            chunks: HashMap::new(),
+            chunks: None,
             endnotes_met: Vec::new(),
             footnote_count: 0,
             endnote_count: 0,

@@ -26,7 +26,7 @@ use serde_json::Value;
 use crate::document::{Block, BlockKind, Page};
 
 pub(super) use self::field::{PAGE_WORDS, is_page_number};
-use self::{context::Context, numbering::Numbering, styles::Styles};
+use self::{chunk::Chunks, context::Context, numbering::Numbering, styles::Styles};
 use super::{
     Settings,
     blocks::Blocks,
@@ -60,12 +60,12 @@ pub(super) fn extract(
     settings: &Settings,
     options: &Value,
 ) -> Result<Vec<Page>, ExtractError> {
-    read(bytes, settings, options, true)
+    read(Package::open(bytes)?, settings, options, true)
 }
 
 /// The same, with or without the documents of other kinds that it shows in place.
 fn read(
-    bytes: &[u8],
+    mut package: Package<'_>,
     settings: &Settings,
     options: &Value,
     with_chunks: bool,
@@ -74,7 +74,6 @@ fn read(
         comments: with_comments,
         heading_numbers,
     } = Options::of(options);
-    let mut package = Package::open(bytes)?;
     let main = package.main_part("word/document.xml")?;
     let text = package
         .part(&main)?
@@ -90,7 +89,7 @@ fn read(
         context.comments = comments(&mut package, &related, &mut context)?;
     }
     if with_chunks {
-        context.chunks = chunk::chunks(&mut package, &related, settings, options)?;
+        context.chunks = Some(Chunks::new(&package, &related, settings, options));
     }
 
     let mut blocks = Blocks::new(settings.max_text_bytes);

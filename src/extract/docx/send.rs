@@ -113,9 +113,10 @@ impl Body<'_, '_> {
     /// Sends what another document holds that is shown here; the ids are of the main part.
     pub(super) fn send_chunk(&mut self, start: &BytesStart<'_>) -> Result<(), ExtractError> {
         let id = xml::prefixed(start, "id").filter(|_| !self.is_margin);
-        let blocks = id.and_then(|id| self.context.chunks.remove(&*id));
-        for Block { kind, text } in blocks.unwrap_or_default() {
-            self.send((kind, text))?;
+        if let (Some(id), Some(chunks)) = (id, &mut self.context.chunks) {
+            for Block { kind, text } in chunks.show(&id)? {
+                self.send((kind, text))?;
+            }
         }
         Ok(())
     }

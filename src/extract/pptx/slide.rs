@@ -20,7 +20,8 @@ use super::{
 /// it holds.
 const MAX_GROUPS: usize = 64;
 
-/// What the slide shows, in the order of reading; nothing for a hidden one.
+/// What the slide shows, in the order of reading; nothing for a hidden one. Of a damaged one it is what stands before the
+/// damage, if anything does.
 pub(super) fn read(text: &str, part: Part) -> Result<Option<Vec<Piece>>, ExtractError> {
     let mut reader = Reader {
         part,
@@ -34,15 +35,22 @@ pub(super) fn read(text: &str, part: Part) -> Result<Option<Vec<Piece>>, Extract
         in_text: false,
         in_number: false,
     };
-    xml::walk(text, |node| {
+    let walked = xml::walk(text, |node| {
         reader.node(node);
         Ok(())
-    })?;
+    });
     if reader.hidden {
-        return Ok(None);
+        return walked.map(|()| None);
+    }
+    if walked.is_err() {
+        reader.end_all();
     }
     let mut shapes = mem::take(&mut reader.groups);
-    Ok(Some(shapes.swap_remove(0).pieces()))
+    let pieces = shapes.swap_remove(0).pieces();
+    if pieces.is_empty() {
+        walked?;
+    }
+    Ok(Some(pieces))
 }
 
 #[derive(Default)]
@@ -209,6 +217,19 @@ impl Reader {
         group.own = inner.pieces();
         if let Some(around) = self.groups.last_mut() {
             around.inner.push(group);
+        }
+    }
+
+    /// Ends what a damage left open, but for the paragraph and the row that it broke off in.
+    fn end_all(&mut self) {
+        if self.table.is_some() {
+            self.end("tbl");
+        } else {
+            self.end_body();
+        }
+        self.end("sp");
+        while self.groups.len() > 1 {
+            self.end_group();
         }
     }
 

@@ -3,7 +3,7 @@
 use super::{
     super::{
         error::ExtractError,
-        package::{Package, readable},
+        package::{Package, readable, resolve},
     },
     Book,
     cells::{Cells, Note},
@@ -22,13 +22,14 @@ pub(super) trait Writing {
     /// The number format of each style that cells refer to.
     fn formats(part: Vec<u8>) -> Result<Formats, ExtractError>;
 
-    /// Adds the cells of a sheet, and gives its headers and footers.
+    /// Adds the cells of a sheet, and its headers and footers; a damaged one is read as far as it goes.
     fn sheet(
         part: Vec<u8>,
         strings: &Strings,
         formats: &Formats,
         cells: &mut Cells,
-    ) -> Result<Vec<Note>, ExtractError>;
+        margins: &mut Vec<Note>,
+    ) -> Result<(), ExtractError>;
 
     /// Comments, text boxes and titles of charts; the sheet's tables tell where its headers are.
     fn said_around(
@@ -67,9 +68,14 @@ pub(super) fn read<W: Writing>(
         Some(related) => package.bytes(&related.target),
         None => Ok(None),
     };
-    // Without these most cells would be empty.
-    let strings = W::strings(part("sharedStrings")?.unwrap_or_default())?;
+    let strings = part("sharedStrings")?;
     let styles = readable(part("styles"))?.unwrap_or_default();
+    let strings = match strings {
+        Some(strings) => Some(strings),
+        None => package.bytes(&usual_strings(main))?,
+    };
+    // Without these most cells would be empty.
+    let strings = W::strings(strings.unwrap_or_default())?;
     let mut formats = readable(W::formats(styles))?;
     formats.from_1904 = workbook.from_1904;
     let mut any = workbook.sheets.is_empty();
@@ -80,11 +86,17 @@ pub(super) fn read<W: Writing>(
         let Some(part) = readable(package.bytes(&place.target))? else {
             continue;
         };
-        let mut cells = book.cells();
-        let margins = W::sheet(part, &strings, &formats, &mut cells);
-        let Some(margins) = readable(margins.map(Some))? else {
+        let (mut cells, mut margins) = (book.cells(), Vec::new());
+        let read = W::sheet(part, &strings, &formats, &mut cells, &mut margins);
+        let whole = readable(read.map(|()| true))?;
+        // What stands before a cut is as its author left it; a sheet that lost texts has holes anywhere.
+        let lost = strings.take_lost();
+        if lost && strings.is_empty() {
+            return Err(ExtractError::corrupt("the texts of its cells are missing"));
+        }
+        if lost || !whole && cells.is_empty() {
             continue;
-        };
+        }
         any = true;
         let mut notes = W::said_around(package, &place.target, &mut cells)?;
         notes.extend(margins);
@@ -94,4 +106,11 @@ pub(super) fn read<W: Writing>(
         return Err(ExtractError::corrupt("none of its sheets can be read"));
     }
     Ok(())
+}
+
+/// Where every program puts the texts that cells share, for when the list of parts is damaged.
+fn usual_strings(main: &str) -> String {
+    let (folder, file) = main.rsplit_once('/').unwrap_or(("", main));
+    let extension = file.rsplit('.').next().unwrap_or_default();
+    resolve(folder, &format!("sharedStrings.{extension}"))
 }

@@ -120,18 +120,19 @@ impl Writing for Binary {
         strings: &Strings,
         formats: &Formats,
         cells: &mut Cells,
-    ) -> Result<Vec<Note>, ExtractError> {
+        margins: &mut Vec<Note>,
+    ) -> Result<(), ExtractError> {
         let mut reader = Reader {
             strings,
             formats,
             cells,
-            margins: Vec::new(),
+            margins,
             row: 0,
         };
         for (kind, data) in (Records { left: &part }) {
             reader.record(kind, data)?;
         }
-        Ok(reader.margins)
+        Ok(())
     }
 
     fn said_around(
@@ -168,7 +169,7 @@ struct Reader<'a> {
     strings: &'a Strings,
     formats: &'a Formats,
     cells: &'a mut Cells,
-    margins: Vec<Note>,
+    margins: &'a mut Vec<Note>,
     row: u32,
 }
 
@@ -177,7 +178,13 @@ impl Reader<'_> {
         match kind {
             0x00 => self.row = u32_at(data, 0).unwrap_or(self.row),
             0x02..=0x0b | 0x3e => {
-                if let (Some(column), Some(shown)) = (u32_at(data, 0), self.shown(kind, data)) {
+                let shown = match (kind, u32_at(data, 8)) {
+                    (0x07, Some(place)) => {
+                        Some(self.strings.shared(Some(place as usize))?.to_owned())
+                    }
+                    _ => self.shown(kind, data),
+                };
+                if let (Some(column), Some(shown)) = (u32_at(data, 0), shown) {
                     self.cells.add(self.row, column, &shown)?;
                 }
             }
@@ -204,7 +211,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// What a cell shows; formulas have their last results.
+    /// What a cell of its own value shows; formulas have their last results.
     fn shown(&self, kind: u32, data: &[u8]) -> Option<String> {
         let number = match kind {
             0x02 => biff::short_number(data, 8)?,
@@ -213,12 +220,6 @@ impl Reader<'_> {
             0x04 | 0x0a => {
                 let shown = if *data.get(8)? == 0 { "FALSE" } else { "TRUE" };
                 return Some(shown.to_owned());
-            }
-            0x07 => {
-                return self
-                    .strings
-                    .get(u32_at(data, 8)? as usize)
-                    .map(ToOwned::to_owned);
             }
             0x3e => return Some(text_at(data, 9)?.0),
             _ => return Some(text_at(data, 8)?.0),

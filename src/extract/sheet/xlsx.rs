@@ -64,12 +64,13 @@ impl Writing for Xml {
         strings: &Strings,
         formats: &Formats,
         cells: &mut Cells,
-    ) -> Result<Vec<Note>, ExtractError> {
+        margins: &mut Vec<Note>,
+    ) -> Result<(), ExtractError> {
         let mut reader = Reader {
             strings,
             formats,
             cells,
-            notes: Vec::new(),
+            margins,
             row: 0,
             column: 0,
             cell: Cell::default(),
@@ -77,8 +78,7 @@ impl Writing for Xml {
             text: String::new(),
             phonetic: 0,
         };
-        xml::walk(&text(part)?, |node| reader.node(node))?;
-        Ok(reader.notes)
+        xml::walk(&text(part)?, |node| reader.node(node))
     }
 
     fn said_around(
@@ -167,7 +167,7 @@ struct Reader<'a> {
     strings: &'a Strings,
     formats: &'a Formats,
     cells: &'a mut Cells,
-    notes: Vec<Note>,
+    margins: &'a mut Vec<Note>,
     row: u32,
     column: u32,
     cell: Cell,
@@ -190,7 +190,7 @@ impl Reader<'_> {
             Node::End("rPh") => self.phonetic = self.phonetic.saturating_sub(1),
             Node::End("oddHeader" | "oddFooter") => {
                 let text = margin(&std::mem::take(&mut self.text));
-                self.notes.push((BlockKind::Paragraph, text));
+                self.margins.push((BlockKind::Paragraph, text));
                 self.place = Place::Elsewhere;
             }
             Node::End("v" | "t") => self.place = Place::Elsewhere,
@@ -248,10 +248,8 @@ impl Reader<'_> {
     fn end_cell(&mut self) -> Result<(), ExtractError> {
         let text = self.text.trim();
         let shown: Cow<'_, str> = match self.cell.kind {
-            Kind::Shared => {
-                let shared = text.parse().ok().and_then(|place| self.strings.get(place));
-                shared.unwrap_or_default().into()
-            }
+            Kind::Shared if text.is_empty() => "".into(),
+            Kind::Shared => self.strings.shared(text.parse().ok())?.into(),
             Kind::Boolean => if text == "0" { "FALSE" } else { "TRUE" }.into(),
             Kind::Text => text.into(),
             Kind::Number => match text.parse() {
