@@ -1,6 +1,14 @@
 //! Notebooks of Jupyter, old ones too: their texts as Markdown, their code, and what it printed.
+//!
+//! Programs and people write them by hand: a field that holds something else than it should costs only itself.
 
-use serde::Deserialize;
+use std::{fmt, marker::PhantomData};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, SeqAccess, Visitor},
+};
+use serde_json::Value;
 
 use crate::document::{Block, BlockKind};
 
@@ -14,55 +22,56 @@ struct Notebook {
     #[serde(rename = "nbformat")]
     _format: u32,
     #[serde(default)]
-    cells: Option<Vec<Cell>>,
+    cells: Option<List<Cell>>,
     /// What notebooks before version 4 have in place of cells.
     #[serde(default)]
-    worksheets: Option<Vec<Worksheet>>,
+    worksheets: Option<List<Worksheet>>,
 }
 
 impl Notebook {
     fn parse(text: &str) -> Option<Vec<Cell>> {
         let notebook: Self = serde_json::from_str(text).ok()?;
-        notebook.cells.or_else(|| {
-            let sheets = notebook.worksheets?.into_iter();
-            Some(sheets.flat_map(|sheet| sheet.cells).collect())
+        notebook.cells.map(|cells| cells.0).or_else(|| {
+            let sheets = notebook.worksheets?.0.into_iter();
+            Some(sheets.flat_map(|sheet| sheet.cells.0).collect())
         })
     }
 }
 
 #[derive(Deserialize)]
 struct Worksheet {
-    cells: Vec<Cell>,
+    cells: List<Cell>,
 }
 
 #[derive(Deserialize)]
 struct Cell {
-    #[serde(rename = "cell_type")]
+    #[serde(default, rename = "cell_type", deserialize_with = "fitting")]
     kind: String,
-    #[serde(default, alias = "input")]
+    #[serde(default, alias = "input", deserialize_with = "fitting")]
     source: Text,
     /// Of a heading, which was a kind of cell before version 4.
+    #[serde(default, deserialize_with = "fitting")]
     level: Option<u8>,
-    #[serde(default)]
-    outputs: Vec<Output>,
+    #[serde(default, deserialize_with = "fitting")]
+    outputs: List<Output>,
 }
 
 #[derive(Deserialize)]
 struct Output {
     /// What was printed.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "fitting")]
     text: Text,
     /// The same as a page, before version 4.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "fitting")]
     html: Text,
     /// What came out, in several forms.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "fitting")]
     data: Forms,
     /// The kind of error that ended the cell.
-    #[serde(rename = "ename")]
+    #[serde(default, rename = "ename", deserialize_with = "fitting")]
     error: Option<String>,
     /// What the error says.
-    #[serde(rename = "evalue")]
+    #[serde(default, rename = "evalue", deserialize_with = "fitting")]
     message: Option<String>,
 }
 
@@ -83,16 +92,18 @@ impl Output {
     }
 }
 
-/// Adds the beginning of a page, whose headings are none of the notebook.
+/// Adds the first blocks of a page, whose headings are none of the notebook: of one too long its beginning.
 fn extract_page(page: &str, blocks: &mut Blocks) -> Result<(), ExtractError> {
     let mut shown = blocks.apart();
     html::extract(page, &mut shown)?;
-    let mut chars = 0;
-    for Block { kind, text } in shown.take() {
-        chars += text.chars().count();
-        if chars > MAX_OUTPUT_CHARS {
-            break;
+    let mut left = MAX_OUTPUT_CHARS;
+    for (place, Block { kind, mut text }) in shown.take().into_iter().enumerate() {
+        match text.char_indices().nth(left) {
+            Some((end, _)) if place == 0 => text.truncate(end),
+            Some(_) => break,
+            None => {}
         }
+        left -= text.chars().count();
         let is_heading = matches!(kind, BlockKind::Heading { .. });
         let kind = if is_heading {
             BlockKind::Paragraph
@@ -106,9 +117,9 @@ fn extract_page(page: &str, blocks: &mut Blocks) -> Result<(), ExtractError> {
 
 #[derive(Default, Deserialize)]
 struct Forms {
-    #[serde(default, rename = "text/plain")]
+    #[serde(default, rename = "text/plain", deserialize_with = "fitting")]
     plain: Text,
-    #[serde(default, rename = "text/html")]
+    #[serde(default, rename = "text/html", deserialize_with = "fitting")]
     html: Text,
 }
 
@@ -117,12 +128,12 @@ struct Forms {
 #[serde(untagged)]
 enum Text {
     Whole(String),
-    Lines(Vec<String>),
+    Lines(List<String>),
 }
 
 impl Default for Text {
     fn default() -> Self {
-        Self::Lines(Vec::new())
+        Self::Lines(List::default())
     }
 }
 
@@ -130,9 +141,53 @@ impl Text {
     fn whole(self) -> String {
         match self {
             Self::Whole(text) => text,
-            Self::Lines(lines) => lines.concat(),
+            Self::Lines(lines) => lines.0.concat(),
         }
     }
+}
+
+/// A list without those of its elements that are none.
+struct List<T>(Vec<T>);
+
+impl<T> Default for List<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<'de, T: DeserializeOwned> Deserialize<'de> for List<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(Elements(PhantomData))
+    }
+}
+
+/// Takes a list's elements one by one: most of a notebook is pictures, which need not be held together.
+struct Elements<T>(PhantomData<T>);
+
+impl<'de, T: DeserializeOwned> Visitor<'de> for Elements<T> {
+    type Value = List<T>;
+
+    fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<List<T>, A::Error> {
+        let mut list = Vec::new();
+        while let Some(element) = elements.next_element::<Value>()? {
+            list.extend(serde_json::from_value(element));
+        }
+        Ok(List(list))
+    }
+}
+
+/// What a field holds if it is what it should be.
+fn fitting<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned + Default,
+{
+    let value = Value::deserialize(deserializer)?;
+    Ok(serde_json::from_value(value).unwrap_or_default())
 }
 
 /// Whether a text is a notebook.
@@ -155,7 +210,7 @@ pub(super) fn extract(text: &str, blocks: &mut Blocks) -> Result<(), ExtractErro
             }
             _ => blocks.layout(BlockKind::Paragraph, &source)?,
         }
-        for output in cell.outputs {
+        for output in cell.outputs.0 {
             output.extract(blocks)?;
         }
     }
@@ -201,6 +256,7 @@ mod tests {
             "{\"nbformat\": 4}",
             "{\"cells\": []}",
             "[\"nbformat\"]",
+            "{\"nbformat\": 4, \"cells\": {}}",
             "{",
         ] {
             assert!(!is_notebook(text), "{text}");

@@ -11,7 +11,7 @@ pub(super) struct Fields {
     pub(super) written: usize,
     /// The sender has an address.
     pub(super) address: bool,
-    /// It has some that only mail programs write, beside one of those.
+    /// It has some that only mail programs write, beside one of those, or is a page that was saved as if it were sent.
     pub(super) sent: bool,
 }
 
@@ -32,7 +32,7 @@ const SENT_FIELDS: [&str; 6] = [
 pub(super) fn mail_fields(bytes: &[u8]) -> Fields {
     let head = &bytes[..bytes.len().min(MAX_MAIL_HEADER_BYTES)];
     let mut met = HashSet::new();
-    let mut address = false;
+    let (mut address, mut related) = (false, false);
     for (at, line) in head.split(|byte| *byte == b'\n').enumerate() {
         let folded = line.starts_with(b" ") || line.starts_with(b"\t");
         let mailbox = at == 0 && line.starts_with(b"From ");
@@ -46,6 +46,7 @@ pub(super) fn mail_fields(bytes: &[u8]) -> Fields {
             let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
             let name = name.trim_ascii_end().to_ascii_lowercase();
             address |= name == b"from" && line.contains(&b'@');
+            related |= name == b"content-type" && is_related(line);
             met.insert(name);
         }
     }
@@ -59,6 +60,16 @@ pub(super) fn mail_fields(bytes: &[u8]) -> Fields {
     Fields {
         written,
         address,
-        sent: written > 0 && count(&SENT_FIELDS) > 0,
+        sent: written > 0 && count(&SENT_FIELDS) > 0
+            || related && met.contains(&b"mime-version"[..]),
     }
+}
+
+/// Whether a `Content-Type` is that of a page with what it shows, as browsers and Word save one to a file (`.mht`).
+fn is_related(line: &[u8]) -> bool {
+    const RELATED: &[u8] = b"multipart/related";
+    let value = line.splitn(2, |byte| *byte == b':').nth(1);
+    value
+        .and_then(|value| value.trim_ascii_start().get(..RELATED.len()))
+        .is_some_and(|start| start.eq_ignore_ascii_case(RELATED))
 }

@@ -15,6 +15,7 @@ const FIELDS: &[&str] = &[
     "content-type",
     "content-transfer-encoding",
     "content-disposition",
+    "content-location",
 ];
 /// A name of a file in more pieces is none.
 const MAX_PIECES: usize = 100;

@@ -74,6 +74,7 @@ fn add(message: &Message<'_>, blocks: &mut Blocks) -> Result<(), ExtractError> {
             Role::Plain => body.plain(leaf)?,
             Role::Html => body.page(leaf)?,
             Role::Attachment(name) => attached.push(attachment(leaf, name.as_deref())),
+            Role::Look => {}
         }
     }
     body.settle()?;
@@ -166,6 +167,8 @@ enum Role {
     Html,
     /// Its name, if it has one.
     Attachment(Option<String>),
+    /// What a saved page looks like: its styles and pictures.
+    Look,
 }
 
 fn role(leaf: &Leaf<'_>, first: bool) -> Role {
@@ -181,7 +184,12 @@ fn role(leaf: &Leaf<'_>, first: bool) -> Role {
         "text/calendar" | "text/vcard" | "text/x-vcard" | "text/directory" => {
             Role::Attachment(name)
         }
-        "" | "text" | "message/delivery-status" | "message/disposition-notification" => Role::Plain,
+        "" | "text" | "text/plain" => Role::Plain,
+        // The page names it by where it was: a file of it lies nowhere.
+        _ if !first && name.is_none() && leaf.header.text("content-location").is_some() => {
+            Role::Look
+        }
+        "message/delivery-status" | "message/disposition-notification" => Role::Plain,
         value if value.starts_with("text/") => Role::Plain,
         // Parts that nothing parts.
         value if value.starts_with("multipart/") && kind.get("boundary").is_none() => Role::Plain,
