@@ -1,8 +1,8 @@
 //! Bytes of text in any charset to a string.
 //!
 //! In order of trust: byte order mark, UTF-16 and UTF-32 by the place of their zeros, valid UTF-8, the charset that the
-//! file's row names, the one that [the file itself](declared) names, and last a guess by letter frequencies, unless
-//! [signs](signs) alone are to be judged or a code page of DOS reads better.
+//! file's row names, the one that [the file itself](mod@declared) names, and last a guess by letter frequencies, unless
+//! [`signs`] alone are to be judged or a code page of DOS reads better.
 
 mod declared;
 pub(super) mod dos;
