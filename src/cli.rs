@@ -173,6 +173,8 @@ pub enum Command {
         #[arg(long)]
         seed: bool,
     },
+    /// Rebuild the vector indexes for the rows that there are now, while everybody reads and writes.
+    Reindex,
     /// Show the queue, its age, throughput, failures and spend.
     Status {
         /// Print one JSON object.

@@ -15,7 +15,7 @@ use super::{Cli, Command, Exit, Place, RetryArgs, drain, file, log::log};
 use crate::{
     app,
     config::{self, Config, Problems, Source},
-    db::{self, Db, DbError, Failed, migrate},
+    db::{self, Db, DbError, Failed, migrate, reindex},
     document::{FileId, UserId},
     extract::sandbox,
     ops::{WrongUsage, doctor, files, progress::Screen, run::Worker, search::search, upload},
@@ -163,6 +163,7 @@ async fn connected(
             drain::ingest(&paths, UserId(user), &report, config, screen).await
         }
         Command::Migrate { seed } => apply_migrations(seed, source).await,
+        Command::Reindex => reindex(source).await,
         Command::Status { json } => {
             let db = database(source).await?;
             let status = db.status().await;
@@ -216,6 +217,20 @@ async fn apply_migrations(seed: bool, source: &Source) -> anyhow::Result<Exit> {
     let mut admin = db::connect_admin(&url).await?;
     let done = migrate::migrate(&mut admin, seed).await?;
     out(done.to_string().trim_end())?;
+    Ok(Exit::Done)
+}
+
+async fn reindex(source: &Source) -> anyhow::Result<Exit> {
+    let url = config::Database::load_admin(source)?;
+    let mut admin = db::connect_admin(&url).await?;
+    let rebuilt = reindex::reindex(&mut admin).await?;
+    anyhow::ensure!(
+        !rebuilt.is_empty(),
+        "the database has no vector index; run `orion-ingest migrate`"
+    );
+    for index in rebuilt {
+        out(&index)?;
+    }
     Ok(Exit::Done)
 }
 

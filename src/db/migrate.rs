@@ -67,9 +67,7 @@ pub async fn migrate(admin: &mut PgConnection, seed: bool) -> Result<Report, Mig
     check_vector(admin).await?;
     lock(admin).await?;
     let outcome = migrate_alone(admin, seed).await;
-    sqlx::query_scalar!("select pg_advisory_unlock($1)", LOCK)
-        .fetch_one(&mut *admin)
-        .await?;
+    unlock(admin).await?;
     outcome
 }
 
@@ -136,7 +134,7 @@ async fn check_vector(admin: &mut PgConnection) -> Result<(), MigrateError> {
 }
 
 /// Tries and polls: a session that waits for a lock inside Postgres would stop `create index concurrently`.
-async fn lock(admin: &mut PgConnection) -> Result<(), MigrateError> {
+pub(super) async fn lock(admin: &mut PgConnection) -> Result<(), MigrateError> {
     for _ in 0..MAX_LOCK_TRIES {
         let locked = sqlx::query_scalar!(r#"select pg_try_advisory_lock($1) as "locked!""#, LOCK)
             .fetch_one(&mut *admin)
@@ -147,6 +145,14 @@ async fn lock(admin: &mut PgConnection) -> Result<(), MigrateError> {
         sleep(LOCK_EVERY).await;
     }
     Err(MigrateError::Busy)
+}
+
+/// Lets others at it.
+pub(super) async fn unlock(admin: &mut PgConnection) -> Result<(), MigrateError> {
+    sqlx::query_scalar!("select pg_advisory_unlock($1)", LOCK)
+        .fetch_one(admin)
+        .await?;
+    Ok(())
 }
 
 async fn applied(admin: &mut PgConnection) -> Result<BTreeMap<i64, Vec<u8>>, MigrateError> {

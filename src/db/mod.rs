@@ -12,6 +12,7 @@ mod leases;
 pub mod ledger;
 mod listen;
 pub mod migrate;
+pub mod reindex;
 mod search;
 mod unnamed;
 

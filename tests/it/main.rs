@@ -20,6 +20,7 @@ mod pooler;
 mod program;
 mod provider;
 mod readme;
+mod reindex;
 mod rules;
 mod sandbox;
 mod schema;

@@ -1,0 +1,223 @@
+//! Rebuilds the vector indexes beside the old ones, while everybody reads and writes.
+//!
+//! An `IVFFlat` index divides its vectors into lists once, when it is built: one that was built on an empty table, or on a
+//! tenth of today's rows, divides badly for ever. The new index is built under another name, then the old one goes and
+//! the new one takes its name. A rebuild that was interrupted is cleared up, or finished, by the next.
+
+use std::{fmt, time::Duration};
+
+use sqlx::{AssertSqlSafe, PgConnection};
+use tokio::time::Instant;
+
+use super::migrate::{self, MigrateError};
+
+/// Tables, and their indexes of vectors.
+const INDEXES: [(&str, &str); 2] = [
+    ("document_chunks", "idx_document_chunks_embedding"),
+    ("messages", "idx_messages_embedding"),
+];
+
+/// Fewer lists divide too little to be worth an index.
+const MIN_LISTS: i64 = 10;
+
+/// More than pgvector takes.
+const MAX_LISTS: i64 = 32_768;
+
+/// A rebuilt index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rebuilt {
+    /// Its name.
+    pub index: &'static str,
+    /// The vectors in it.
+    pub rows: i64,
+    /// Into how many lists they are divided, for an `IVFFlat` index.
+    pub lists: Option<i64>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl fmt::Display for Rebuilt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { index, rows, .. } = self;
+        write!(f, "rebuilt   {index}: {rows} vectors")?;
+        if let Some(lists) = self.lists {
+            write!(f, " in {lists} lists")?;
+        }
+        write!(f, ", {:.1} s", self.took.as_secs_f64())
+    }
+}
+
+/// Rebuilds each vector index that there is, one after the other; needs the owner's direct connection.
+///
+/// # Errors
+///
+/// [`MigrateError`] says what to do. The old index stays until the new one is complete.
+pub async fn reindex(admin: &mut PgConnection) -> Result<Vec<Rebuilt>, MigrateError> {
+    migrate::lock(admin).await?;
+    let rebuilt = reindex_alone(admin).await;
+    migrate::unlock(admin).await?;
+    rebuilt
+}
+
+async fn reindex_alone(admin: &mut PgConnection) -> Result<Vec<Rebuilt>, MigrateError> {
+    let mut rebuilt = Vec::new();
+    for (table, index) in INDEXES {
+        rebuilt.extend(rebuild(admin, table, index).await?);
+    }
+    Ok(rebuilt)
+}
+
+async fn rebuild(
+    admin: &mut PgConnection,
+    table: &str,
+    index: &'static str,
+) -> Result<Option<Rebuilt>, MigrateError> {
+    let began = Instant::now();
+    let new = format!("{index}_new");
+    take_up(admin, index, &new).await?;
+    let Some(old) = find(admin, index).await? else {
+        return Ok(None);
+    };
+    let size = size(admin, table).await?;
+    let lists = (old.method == "ivfflat").then(|| lists(size.rows));
+    if let Some(lists) = lists {
+        let memory = build_memory(lists, &size) / 1024;
+        run(admin, &format!("set maintenance_work_mem = '{memory}kB'")).await?;
+        let columns = old.columns();
+        run(
+            admin,
+            &format!("create index concurrently {new} on public.{table} using {columns} with (lists = {lists})"),
+        )
+        .await?;
+        run(admin, "reset maintenance_work_mem").await?;
+        run(admin, &format!("drop index concurrently public.{index}")).await?;
+        run(
+            admin,
+            &format!("alter index public.{new} rename to {index}"),
+        )
+        .await?;
+    } else {
+        run(admin, &format!("reindex index concurrently public.{index}")).await?;
+    }
+    Ok(Some(Rebuilt {
+        index,
+        rows: size.rows,
+        lists,
+        took: began.elapsed(),
+    }))
+}
+
+/// Deals with what an interrupted rebuild left: a new index that has no name yet is complete if the old one is gone.
+async fn take_up(admin: &mut PgConnection, index: &str, new: &str) -> Result<(), MigrateError> {
+    if find(admin, new).await?.is_none() {
+        return Ok(());
+    }
+    let statement = if find(admin, index).await?.is_none() {
+        format!("alter index public.{new} rename to {index}")
+    } else {
+        format!("drop index concurrently public.{new}")
+    };
+    run(admin, &statement).await
+}
+
+/// An index as the catalog has it.
+struct Found {
+    /// `CREATE INDEX … USING … WITH …`.
+    definition: String,
+    method: String,
+}
+
+impl Found {
+    /// Method, column and operators.
+    fn columns(&self) -> &str {
+        let (_, using) = self.definition.split_once(" USING ").unwrap_or_default();
+        using
+            .split_once(" WITH (")
+            .map_or(using, |(columns, _)| columns)
+    }
+}
+
+async fn find(admin: &mut PgConnection, index: &str) -> Result<Option<Found>, MigrateError> {
+    let found = sqlx::query_as!(
+        Found,
+        r#"select pg_get_indexdef(c.oid) as "definition!", a.amname::text as "method!"
+           from pg_class c join pg_am a on a.oid = c.relam
+           where c.oid = to_regclass('public.' || $1::text)"#,
+        index
+    );
+    Ok(found.fetch_optional(admin).await?)
+}
+
+/// What an index is built of.
+struct Size {
+    rows: i64,
+    dimensions: i64,
+}
+
+async fn size(admin: &mut PgConnection, table: &str) -> Result<Size, MigrateError> {
+    let chunks = table == "document_chunks";
+    let size = sqlx::query_as!(
+        Size,
+        r#"select case when $1 then (select count(embedding) from public.document_chunks)
+                  else (select count(embedding) from public.messages) end as "rows!",
+                  a.atttypmod::bigint as "dimensions!"
+           from pg_attribute a
+           where a.attrelid = to_regclass('public.' || $2::text) and a.attname = 'embedding'"#,
+        chunks,
+        table
+    );
+    Ok(size.fetch_one(admin).await?)
+}
+
+/// As pgvector advises: a thousandth of the rows up to a million, their root beyond
+/// (<https://github.com/pgvector/pgvector#ivfflat>).
+fn lists(rows: i64) -> i64 {
+    let lists = if rows <= 1_000_000 {
+        rows / 1000
+    } else {
+        rows.isqrt()
+    };
+    lists.clamp(MIN_LISTS, MAX_LISTS)
+}
+
+/// Bytes that the build wants at once, which refuses to start with less: samples, centres, and the distances between
+/// them (`ivfkmeans.c` of pgvector 0.8), and a tenth more.
+fn build_memory(lists: i64, size: &Size) -> i64 {
+    const LEAST: i64 = 64 << 20;
+    let samples = (lists * 50).max(10_000).min(size.rows);
+    let vector = size.dimensions * 4 + 8;
+    let vectors = (samples + 2 * lists) * vector;
+    let distances = (samples * (lists + 2) + lists * (lists + 3)) * 4;
+    LEAST.max((vectors + distances) / 10 * 11)
+}
+
+async fn run(admin: &mut PgConnection, statement: &str) -> Result<(), MigrateError> {
+    sqlx::raw_sql(AssertSqlSafe(statement))
+        .execute(admin)
+        .await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_follow_the_rows() {
+        assert_eq!([0, 9_999, 500_000].map(lists), [10, 10, 500]);
+        assert_eq!([1_000_000, 4_000_000].map(lists), [1000, 2000]);
+        assert_eq!(lists(i64::MAX), MAX_LISTS);
+    }
+
+    #[test]
+    fn a_build_has_the_memory_that_pgvector_wants() {
+        let size = |rows| Size {
+            rows,
+            dimensions: 1536,
+        };
+        assert_eq!(build_memory(10, &size(0)), 64 << 20);
+        // 50,000 samples of 6 kB, and as many times 1,000 distances.
+        let large = build_memory(1000, &size(1_000_000));
+        assert!((500 << 20..600 << 20).contains(&large), "{large}");
+    }
+}
