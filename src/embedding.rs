@@ -251,7 +251,7 @@ pub fn new(
     let embedder = Embedder {
         orders,
         expected: Arc::clone(&expected),
-        places: Places::of(settings),
+        places: Places::new(settings.max_concurrency * pump::within_rate(settings).tokens as usize),
         model: settings.provider.model.clone(),
         state,
         totals: Arc::clone(&totals),

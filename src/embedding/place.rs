@@ -4,12 +4,10 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use super::Settings;
-
 /// What the smallest file counts, in tokens: it holds a lease and a task, too.
 const MIN_TOKENS: u32 = 500;
 
-/// As many tokens as fill all requests that may be in flight. That bounds the texts and vectors that wait in memory: 1,536
+/// Places for so many tokens: those of all requests that may be in flight. That bounds the texts and vectors that wait in memory: 1,536
 /// dimensions for every 200 tokens are 8 MB for the usual 256,000.
 #[derive(Clone, Debug)]
 pub(super) struct Places {
@@ -25,11 +23,9 @@ pub struct Place {
 }
 
 impl Places {
-    pub(super) fn of(settings: &Settings) -> Self {
+    pub(super) fn new(tokens: usize) -> Self {
         Self {
-            tokens: Arc::new(Semaphore::new(
-                settings.max_concurrency * settings.batch.tokens as usize,
-            )),
+            tokens: Arc::new(Semaphore::new(tokens)),
             taken: watch::Sender::new(0),
         }
     }
@@ -55,5 +51,29 @@ impl Places {
 impl Drop for Place {
     fn drop(&mut self) {
         self.taken.send_modify(|taken| *taken -= 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_bounded_by_tokens_and_come_back() {
+        let places = Places::new(2 * MIN_TOKENS as usize);
+        let taken = places.taken();
+        let long = places.take(2 * MIN_TOKENS).expect("room");
+        assert!(places.take(1).is_none(), "the room is gone");
+        drop(long);
+        let notes = [places.take(1), places.take(1)];
+        assert!(notes.iter().all(Option::is_some));
+        assert_eq!(*taken.borrow(), 2);
+        assert!(places.take(1).is_none(), "a small file counts as well");
+        drop(notes);
+        assert_eq!(*taken.borrow(), 0);
+        assert!(
+            places.take(2 * MIN_TOKENS + 1).is_none(),
+            "it stays in hand"
+        );
     }
 }

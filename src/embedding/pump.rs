@@ -94,7 +94,7 @@ struct Pending {
 
 /// Requests no larger than what the rate limit gives in ten seconds: the provider's own bucket may hold little more, and
 /// would refuse a larger one for ever.
-fn within_rate(settings: &Settings) -> batcher::Limits {
+pub(super) fn within_rate(settings: &Settings) -> batcher::Limits {
     let batcher::Limits { inputs, tokens } = settings.batch;
     let tokens = match settings.limits.tokens_per_minute {
         0 => tokens,

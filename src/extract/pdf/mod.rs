@@ -40,7 +40,8 @@ pub(super) fn extract(
     options: &Value,
 ) -> Result<Vec<Page>, ExtractError> {
     let comments = options.get("comments").and_then(Value::as_bool);
-    let mut reading = read(bytes, comments.unwrap_or(false), settings)?;
+    let comments = comments.unwrap_or(false);
+    let mut reading = read(bytes, comments, settings, engine::MAX_WALKED)?;
     reading.sheets.iter_mut().for_each(doubt::clear);
     check(&reading)?;
     let outline = std::mem::take(&mut reading.outline);
@@ -52,8 +53,13 @@ pub(super) fn extract(
 }
 
 /// What the first engine reads, with the second one's pages in place of doubtful ones.
-fn read(bytes: &[u8], comments: bool, settings: &Settings) -> Result<Reading, ExtractError> {
-    let mut reading = match engine::read(bytes, settings, engine::MAX_WALKED) {
+fn read(
+    bytes: &[u8],
+    comments: bool,
+    settings: &Settings,
+    max_walked: u32,
+) -> Result<Reading, ExtractError> {
+    let mut reading = match engine::read(bytes, settings, max_walked) {
         Err(error @ ExtractError::Corrupt { .. }) => return read_alone(bytes, settings, error),
         reading => reading?,
     };
@@ -365,28 +371,20 @@ mod tests {
         let first = engine::read(&pdf(&contents, ""), &long, 100).expect("readable");
         let unread = first.sheets.iter().filter(|sheet| sheet.failed);
         assert_eq!(unread.count(), 15, "a walk of 100 nodes is five times 20");
-        let pages = extract(&pdf(&contents, ""), &long, &Value::Null).expect("readable");
-        let texts: Vec<(Option<u32>, String)> = pages
-            .iter()
-            .flat_map(|page| {
-                page.blocks
-                    .iter()
-                    .map(|block| (page.number, block.text.clone()))
-            })
-            .collect();
-        let all: Vec<(Option<u32>, String)> = (1..=20)
-            .map(|page| (Some(page), format!("Sheet {page} speaks of tea and bread.")))
-            .collect();
-        assert_eq!(texts, all);
-        // The engines count differently, so that the second cannot help.
+        // The engines count this one differently, so that the second cannot help.
         let miscounted = String::from_utf8(pdf(&contents, "")).expect("text");
         let miscounted = miscounted.replace("/Count 20", "/Count 19").into_bytes();
-        let pages = extract(&miscounted, &long, &Value::Null).expect("readable");
-        assert!(pages.iter().all(|page| !page.blocks.is_empty()));
-        assert_eq!(
-            extract(&pdf(&[IMAGE; 20], ""), &long, &Value::Null),
-            Err(ExtractError::Scanned { pages: 20 })
-        );
+        for file in [pdf(&contents, ""), miscounted] {
+            let reading = read(&file, false, &long, 100).expect("readable");
+            for (number, sheet) in (1..).zip(&reading.sheets) {
+                let text = format!("Sheet {number} speaks of tea and bread.");
+                assert_eq!(sheet.page.number, Some(number));
+                assert_eq!(sheet.page.blocks[0].text, text);
+            }
+            assert_eq!(reading.sheets.len(), 20);
+        }
+        let pictures = read(&pdf(&[IMAGE; 20], ""), false, &long, 100).expect("readable");
+        assert_eq!(check(&pictures), Err(ExtractError::Scanned { pages: 20 }));
     }
 
     #[test]
