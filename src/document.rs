@@ -100,15 +100,13 @@ pub enum BlockKind {
 pub struct Chunk {
     /// 0-based place in the file.
     pub index: u32,
-    /// Stored as `document_chunks.content`; never blank.
-    pub text: Arc<str>,
     /// The page on which it starts, 1-based.
     pub page: Option<u32>,
     /// The page on which it ends.
     pub last_page: Option<u32>,
     /// Path of headings above it, `Guide > Install`.
-    pub heading: Option<String>,
-    /// Tokens of `text` by the embedding model's tokenizer.
+    pub heading: Option<Arc<str>>,
+    /// Tokens of its text by the embedding model's tokenizer.
     pub tokens: u32,
     /// Byte range in `files.extracted_text`.
     pub span: std::ops::Range<usize>,
@@ -116,6 +114,14 @@ pub struct Chunk {
     pub embedded: Embedded,
     /// SHA-256 of the text that is embedded.
     pub sha256: [u8; 32],
+}
+
+impl Chunk {
+    /// Its text, stored as `document_chunks.content`; never blank.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.embedded.text[self.embedded.prefix_bytes..]
+    }
 }
 
 /// The text of a chunk as it is embedded.

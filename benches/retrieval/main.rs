@@ -120,7 +120,7 @@ fn write(
         };
         for chunk in chunk::chunk(document, &settings).chunks {
             let embedded = &chunk.embedded.text;
-            chunk_line(out, name, cut, &chunk.span, &chunk.text, embedded)?;
+            chunk_line(out, name, cut, &chunk.span, chunk.text(), embedded)?;
         }
     }
     Ok(())

@@ -19,8 +19,6 @@ mod word;
 mod word_break;
 mod written;
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -117,10 +115,10 @@ pub struct Chunked {
 pub fn chunk(document: &Document, settings: &Settings) -> Chunked {
     let written = Written::from(document, settings.splitter);
     let mut counter = Counter::new(settings.tokenizer, &written.text);
-    let pieces = Cutter::new(&written, &mut counter, settings).pieces();
+    let cutter = Cutter::new(&written, &mut counter, settings);
     let mut prefixes = Prefixes::of(&written, counter, settings);
     let chunks = (0..)
-        .zip(pieces)
+        .zip(cutter.pieces())
         .map(|(index, piece)| finish(&written, &mut prefixes, index, piece))
         .collect();
     Chunked {
@@ -136,13 +134,8 @@ pub fn text(document: &Document, settings: &Settings) -> String {
 }
 
 fn finish(written: &Written, prefixes: &mut Prefixes, index: u32, piece: Piece) -> Chunk {
-    let slice = &written.text[piece.span.clone()];
-    let text: Arc<str> = match piece.header {
-        Some(header) => format!("{}\n{slice}", &written.text[header]).into(),
-        None => slice.into(),
-    };
     let heading = prefixes.go_below(written.heading_of(&piece.span));
-    let embedded = prefixes.put_before(&text, piece.tokens);
+    let embedded = prefixes.put_before(&piece);
     Chunk {
         index,
         page: written.page_at(piece.span.start),
@@ -152,7 +145,6 @@ fn finish(written: &Written, prefixes: &mut Prefixes, index: u32, piece: Piece) 
         span: piece.span,
         sha256: Sha256::digest(embedded.text.as_bytes()).into(),
         embedded,
-        text,
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::{iter, sync::Arc};
 
-use super::{Settings, Tokenizer, counter::Counter, written::Written};
+use super::{Settings, Tokenizer, counter::Counter, cut::Piece, written::Written};
 use crate::document::Embedded;
 
 /// Most tokens of a prefix; it is never more than a quarter of a chunk either.
@@ -28,7 +28,7 @@ pub(super) struct Prefixes<'a> {
     /// The last heading asked for, which neighbours share.
     heading: Option<usize>,
     /// Its path.
-    path: String,
+    path: Arc<str>,
     prefix: Prefix,
 }
 
@@ -52,42 +52,48 @@ impl<'a> Prefixes<'a> {
             most_tokens,
             title,
             heading: None,
-            path: String::new(),
+            path: Arc::default(),
             prefix,
         }
     }
 
     /// Puts what is next under this heading; the path down to it.
-    pub(super) fn go_below(&mut self, heading: Option<usize>) -> Option<String> {
+    pub(super) fn go_below(&mut self, heading: Option<usize>) -> Option<Arc<str>> {
         if self.heading != heading {
             self.heading = heading;
-            self.path.clear();
+            let mut path = String::new();
             if let Some(heading) = heading {
-                self.written.write_path(heading, &mut self.path);
+                self.written.write_path(heading, &mut path);
             }
+            self.path = path.into();
             self.prefix
                 .write(&mut self.counter, &self.title, &self.path, self.most_tokens);
         }
-        heading.map(|_| self.path.clone())
+        heading.map(|_| Arc::clone(&self.path))
     }
 
-    /// A chunk's text with the prefix.
-    pub(super) fn put_before(&mut self, text: &Arc<str>, tokens: u32) -> Embedded {
+    /// A piece's text, its table's header before it, with the prefix.
+    pub(super) fn put_before(&mut self, piece: &Piece) -> Embedded {
         let prefix_bytes = self.prefix.text.len();
-        if prefix_bytes == 0 {
-            return Embedded {
-                text: Arc::clone(text),
-                prefix_bytes,
-                tokens,
-            };
+        if let Some(header) = &piece.header {
+            self.prefix
+                .text
+                .push_str(&self.written.text[header.clone()]);
+            self.prefix.text.push('\n');
         }
-        let prefix = (&*self.prefix.text, self.prefix.tokens);
-        let tokens = self.tokenizer.count_joined(prefix, (text, tokens));
-        self.prefix.text.push_str(text);
-        let embedded = Arc::from(&*self.prefix.text);
+        let slice = &self.written.text[piece.span.clone()];
+        self.prefix.text.push_str(slice);
+        let text: Arc<str> = Arc::from(&*self.prefix.text);
         self.prefix.text.truncate(prefix_bytes);
+        let (prefix, below) = text.split_at(prefix_bytes);
+        let tokens = match prefix_bytes {
+            0 => piece.tokens,
+            _ => self
+                .tokenizer
+                .count_joined((prefix, self.prefix.tokens), (below, piece.tokens)),
+        };
         Embedded {
-            text: embedded,
+            text,
             prefix_bytes,
             tokens,
         }

@@ -134,7 +134,7 @@ impl<'a> Line<'a> {
             page_number: chunk.page,
             heading: chunk.heading.as_deref(),
             token_count: chunk.tokens,
-            content: &chunk.text,
+            content: chunk.text(),
             last_page: chunk.last_page,
             start: chunk.span.start,
             end: chunk.span.end,

@@ -498,7 +498,6 @@ pub(crate) fn ingested(texts: &[&str]) -> Ingested {
     };
     let chunk = |(index, text): (u32, &&str)| Chunk {
         index,
-        text: (*text).into(),
         page: None,
         last_page: None,
         heading: None,

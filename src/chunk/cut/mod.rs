@@ -7,7 +7,7 @@
 mod end;
 mod overlap;
 
-use std::ops::Range;
+use std::{iter, ops::Range};
 
 use unicode_segmentation::UnicodeSegmentation as _;
 
@@ -88,20 +88,20 @@ impl<'a> Cutter<'a> {
     }
 
     /// All pieces, in order.
-    pub(super) fn pieces(&self) -> Vec<Piece> {
-        let mut pieces = Vec::new();
+    pub(super) fn pieces(&self) -> impl Iterator<Item = Piece> {
         // `fresh` is where the text begins that no piece has yet; `start` lies before it where pieces overlap.
         let mut fresh = self.skip_space(0);
         let mut start = fresh;
-        while fresh < self.text.len() {
-            let piece = self
-                .piece(start, fresh)
-                .unwrap_or_else(|| self.smallest(fresh));
+        iter::from_fn(move || {
+            if fresh == self.text.len() {
+                return None;
+            }
+            let piece = self.piece(start, fresh);
+            let piece = piece.unwrap_or_else(|| self.smallest(fresh));
             fresh = self.skip_space(piece.span.end);
             start = self.overlap(&piece, fresh);
-            pieces.push(piece);
-        }
-        pieces
+            Some(piece)
+        })
     }
 
     /// The piece from `start` that takes something of the fresh text, if any such piece fits.

@@ -47,9 +47,9 @@ fn a_long_table_repeats_its_header() {
     }
     for chunk in &chunked.chunks[1..] {
         assert!(
-            chunk.text.starts_with("id | name | count\n"),
+            chunk.text().starts_with("id | name | count\n"),
             "{:?}",
-            chunk.text
+            chunk.text()
         );
         let rows = &chunked.text[chunk.span.clone()];
         assert!(!rows.contains("name"), "the span is that of the rows");
@@ -81,7 +81,7 @@ fn a_slash_after_a_header_is_counted_as_the_model_does() {
         ..settings(40, 0)
     };
     let chunked = checked(&document(&blocks), &settings);
-    assert!(chunked.chunks[1].text.starts_with("path | what?\n/a"));
+    assert!(chunked.chunks[1].text().starts_with("path | what?\n/a"));
 }
 
 #[test]

@@ -20,13 +20,13 @@ fn what_is_embedded_begins_with_the_title_and_the_path() {
         .collect();
     let path = "Station handbook > Rain gauge > Care\n\n";
     assert_eq!(prefixes, ["Station handbook\n\n", path]);
-    assert!(chunked.chunks[1].text.starts_with("## Rain gauge"));
+    assert!(chunked.chunks[1].text().starts_with("## Rain gauge"));
     let without = Settings {
         prefix: false,
         ..settings(200, 0)
     };
     for chunk in checked(&document, &without).chunks {
-        assert_eq!(chunk.embedded.text, chunk.text);
+        assert_eq!(&*chunk.embedded.text, chunk.text());
     }
 }
 

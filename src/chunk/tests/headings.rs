@@ -25,7 +25,7 @@ fn sections_have_chunks_of_their_own() {
         headings,
         ["Guide > Install", "Guide > Use > Daily", "Index"]
     );
-    assert!(chunked.chunks[1].text.starts_with("## Use"));
+    assert!(chunked.chunks[1].text().starts_with("## Use"));
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn nothing_is_repeated_across_a_heading() {
         assert!(
             chunk.span.end <= second || chunk.span.start >= second,
             "{:?}",
-            chunk.text
+            chunk.text()
         );
     }
 }
@@ -104,6 +104,6 @@ fn a_chunk_never_spans_two_chapters_however_small_they_are() {
             second.heading.as_deref(),
             Some("May I ask question 0? > Answer")
         );
-        assert!(second.text.ends_with("You may."), "{}", second.text);
+        assert!(second.text().ends_with("You may."), "{}", second.text());
     }
 }

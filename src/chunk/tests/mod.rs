@@ -51,7 +51,7 @@ fn settings(max_tokens: u32, overlap_tokens: u32) -> Settings {
 }
 
 fn texts(chunked: &Chunked) -> Vec<&str> {
-    chunked.chunks.iter().map(|chunk| &*chunk.text).collect()
+    chunked.chunks.iter().map(|chunk| chunk.text()).collect()
 }
 
 fn oracle(tokenizer: Tokenizer, text: &str) -> u32 {
@@ -73,16 +73,16 @@ fn check(chunked: &Chunked, settings: &Settings) {
     let (mut start, mut end) = (0, 0);
     for (index, chunk) in (0..).zip(&chunked.chunks) {
         assert_eq!(chunk.index, index);
-        assert!(!chunk.text.trim().is_empty(), "a blank chunk");
+        assert!(!chunk.text().trim().is_empty(), "a blank chunk");
         assert!(
-            chunk.text.ends_with(&text[chunk.span.clone()]),
+            chunk.text().ends_with(&text[chunk.span.clone()]),
             "a chunk that is not the text"
         );
-        assert_eq!(chunk.tokens, count(&chunk.text), "{:?}", chunk.text);
+        assert_eq!(chunk.tokens, count(chunk.text()), "{:?}", chunk.text());
         assert!(
             chunk.tokens <= settings.max_tokens.max(4),
             "{:?}",
-            chunk.text
+            chunk.text()
         );
         assert!(
             chunk.span.start >= start && chunk.span.end > end,
@@ -112,7 +112,7 @@ fn check_embedded(chunk: &Chunk, settings: &Settings) {
     let embedded = &chunk.embedded;
     assert_eq!(
         *embedded.text,
-        format!("{}{}", embedded.prefix(), chunk.text)
+        format!("{}{}", embedded.prefix(), chunk.text())
     );
     assert_eq!(embedded.tokens, oracle(settings.tokenizer, &embedded.text));
     let sha256: [u8; 32] = Sha256::digest(embedded.text.as_bytes()).into();
@@ -128,7 +128,11 @@ fn checked(document: &Document, settings: &Settings) -> Chunked {
     let walls = Written::from(document, settings.splitter).outline.highest();
     for chunk in &chunked.chunks {
         let inside = |wall: &usize| chunk.span.start < *wall && *wall < chunk.span.end;
-        assert!(!walls.iter().any(inside), "two chapters: {:?}", chunk.text);
+        assert!(
+            !walls.iter().any(inside),
+            "two chapters: {:?}",
+            chunk.text()
+        );
     }
     chunked
 }
