@@ -120,7 +120,7 @@ async fn insert_chunks(
 ) -> Result<(), DbError> {
     let number = |n: u32| i32::try_from(n).unwrap_or(i32::MAX);
     let indexes: Vec<i32> = chunks.iter().map(|chunk| number(chunk.index)).collect();
-    let contents: Vec<&str> = chunks.iter().map(|chunk| chunk.text()).collect();
+    let contents: Vec<&str> = chunks.iter().map(Chunk::text).collect();
     let pages: Vec<Option<i32>> = chunks.iter().map(|chunk| chunk.page.map(number)).collect();
     let headings: Vec<Option<&str>> = chunks
         .iter()
