@@ -2,10 +2,11 @@
 //!
 //! Files hand their pieces to an [`Embedder`]; one [`Pump`] packs the pieces of all files into requests and scatters
 //! the vectors back. `request.rs` is the story of one request and the only owner of HTTP retries,
-//! `books.rs` what it costs. Every answer is
+//! `books.rs` what it costs, `budget.rs` when it may leave. Every answer is
 //! booked and its vectors stashed as it arrives, also when the file that asked for it is gone.
 
 mod books;
+mod budget;
 mod place;
 mod pump;
 mod request;
@@ -36,8 +37,10 @@ use crate::{
 pub struct Settings {
     /// Whom to ask, for which vectors.
     pub provider: openai::Settings,
-    /// The provider's limits.
+    /// The provider's limits, shared by all workers on the database.
     pub limits: limiter::Limits,
+    /// Whether it takes of these limits what nobody else stands in line for.
+    pub is_backfill: bool,
     /// How large requests may be.
     pub batch: batcher::Limits,
     /// Requests in flight at most.

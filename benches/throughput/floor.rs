@@ -8,7 +8,7 @@ use orion_ingest::{
 };
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::{Upload, servers::Servers};
+use crate::servers::{Servers, Upload};
 
 /// Bytes that are sent to the database at a time.
 const PIECE: usize = 64 << 10;

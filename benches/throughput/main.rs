@@ -24,7 +24,11 @@ use std::{
 
 use anyhow::Context as _;
 
-use self::{floor::Floor, process::Usage, servers::Servers};
+use self::{
+    floor::Floor,
+    process::{Usage, watch},
+    servers::{Servers, Upload},
+};
 
 /// What to drain.
 struct Plan {
@@ -36,27 +40,38 @@ struct Plan {
     delay: Duration,
 }
 
-/// A file to upload.
-struct Upload {
-    name: String,
-    bytes: Vec<u8>,
-}
-
 fn main() -> anyhow::Result<()> {
     let plan = Plan::of(std::env::args().skip(1))?;
     let uploads = plan.uploads()?;
     let size: usize = uploads.iter().map(|upload| upload.bytes.len()).sum();
     let runtime = tokio::runtime::Runtime::new()?;
     let (usage, outcomes, floor) = runtime.block_on(async {
-        let servers = Servers::start(plan.delay).await?;
+        let servers = Servers::start().await?;
+        servers.provider().limit(0, 0);
+        servers.provider().faults.delay(plan.delay);
         servers.upload(&uploads).await?;
-        let usage = servers.drain().await?;
-        let outcomes = servers.outcomes().await?;
+        let usage = drain(&servers).await?;
+        let outcomes = outcomes(&servers).await?;
         let floor = floor::measure(&uploads, &servers).await?;
         servers.stop().await?;
         anyhow::Ok((usage, outcomes, floor))
     })?;
     print(uploads.len(), size, &usage, &outcomes, &floor).context("cannot print")
+}
+
+/// Empties the queue with a worker of its own process. The provider's limits are another bench's matter.
+async fn drain(servers: &Servers) -> anyhow::Result<Usage> {
+    let command = servers.command(&["--drain", "--embedding-rpm", "0", "--embedding-tpm", "0"]);
+    tokio::task::spawn_blocking(|| watch(command)).await?
+}
+
+/// Statuses with their error codes, and how many files have each.
+async fn outcomes(servers: &Servers) -> anyhow::Result<Vec<(String, i64)>> {
+    let outcomes = sqlx::query_as(
+        "select processing_status || coalesce(' ' || processing_error_code, ''), count(*)
+         from files group by 1 order by 2 desc",
+    );
+    Ok(outcomes.fetch_all(&mut servers.admin().await?).await?)
 }
 
 fn print(

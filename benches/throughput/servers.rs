@@ -1,21 +1,16 @@
 //! The servers that a drain needs, all real, in this process or of it.
 
-use std::{io, path::PathBuf, process::Command, time::Duration};
+use std::{io, path::PathBuf, process::Command};
 
 use anyhow::{Context as _, ensure};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use orion_ingest::{
-    embedded::{Folder, Settings, Sources, Stack},
+    embedded::{Folder, Settings, Sources, Stack, provider::Provider},
     objects::Objects,
 };
 use secrecy::ExposeSecret as _;
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
-
-use crate::{
-    Upload,
-    process::{Usage, watch},
-};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_orion-ingest");
 
@@ -25,6 +20,12 @@ const UPLOADS: usize = 16;
 /// Rows of an `insert`.
 const ROWS: usize = 1000;
 
+/// A file to upload.
+pub(crate) struct Upload {
+    pub(crate) name: String,
+    pub(crate) bytes: Vec<u8>,
+}
+
 /// Postgres, S3 and the provider.
 pub(crate) struct Servers {
     stack: Stack,
@@ -32,7 +33,7 @@ pub(crate) struct Servers {
 
 impl Servers {
     /// Starts them, with an empty database.
-    pub(crate) async fn start(delay: Duration) -> anyhow::Result<Self> {
+    pub(crate) async fn start() -> anyhow::Result<Self> {
         let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
         let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
         let cache = cache.or(home).map(|cache| cache.join("orion-ingest"));
@@ -42,8 +43,6 @@ impl Servers {
             sources: Sources::usual(cache),
         })
         .await?;
-        stack.provider().limit(0, 0);
-        stack.provider().faults.delay(delay);
         let servers = Self { stack };
         let migrated = servers.command(&["migrate", "--seed"]).status()?;
         ensure!(migrated.success(), "the migrations fail");
@@ -91,21 +90,6 @@ impl Servers {
         Ok(())
     }
 
-    /// Empties the queue with a worker of its own process.
-    pub(crate) async fn drain(&self) -> anyhow::Result<Usage> {
-        let command = self.command(&["--drain"]);
-        tokio::task::spawn_blocking(|| watch(command)).await?
-    }
-
-    /// Statuses with their error codes, and how many files have each.
-    pub(crate) async fn outcomes(&self) -> anyhow::Result<Vec<(String, i64)>> {
-        let outcomes = sqlx::query_as(
-            "select processing_status || coalesce(' ' || processing_error_code, ''), count(*)
-             from files group by 1 order by 2 desc",
-        );
-        Ok(outcomes.fetch_all(&mut self.admin().await?).await?)
-    }
-
     pub(crate) async fn admin(&self) -> anyhow::Result<PgConnection> {
         let url = self.stack.database_admin_url();
         PgConnection::connect(url.expose_secret())
@@ -117,15 +101,18 @@ impl Servers {
         self.stack.stop().await
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn provider(&self) -> &Provider {
+        self.stack.provider()
+    }
+
+    /// The program, in a process of its own, beside these servers.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(PROGRAM);
         command
             .args(arguments)
             .env_clear()
             .env("RUST_LOG", "error")
             .stdout(io::stderr());
-        // Limits are another bench's matter.
-        command.env("EMBEDDING_RPM", "0").env("EMBEDDING_TPM", "0");
         for (name, value) in self.stack.variables() {
             command.env(name, value.expose_secret());
         }

@@ -114,17 +114,17 @@ pub const SETTINGS: &[Setting] = &[
     plain(
         "EMBEDDING_RPM",
         "3000",
-        "the provider's requests per minute, shared by every worker on this database; 0 = no limit",
+        "the provider's requests per minute, shared by every worker on this database; 0 = not known, learned from 429s",
     ),
     plain(
         "EMBEDDING_TPM",
         "1000000",
-        "the provider's tokens per minute, shared likewise; 0 = no limit",
+        "the provider's tokens per minute, shared likewise; 0 = not known",
     ),
     plain(
         "EMBEDDING_MAX_CONCURRENCY",
         "8",
-        "requests in flight per process",
+        "requests in flight per process at most; fewer where more would only queue at the provider",
     ),
     plain(
         "EMBEDDING_PRICE_PER_MTOK",

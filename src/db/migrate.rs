@@ -26,7 +26,7 @@ const MAX_LOCK_TRIES: u32 = 1200;
 const MAX_FILE_TRIES: u32 = 30;
 const FILE_EVERY: Duration = Duration::from_secs(1);
 
-const FILES: [File; 3] = [
+const FILES: [File; 4] = [
     File {
         version: 1,
         name: "initial_schema",
@@ -41,6 +41,11 @@ const FILES: [File; 3] = [
         version: 3,
         name: "formats",
         sql: include_str!("../../migrations/003_formats.sql"),
+    },
+    File {
+        version: 4,
+        name: "budgets",
+        sql: include_str!("../../migrations/004_budgets.sql"),
     },
 ];
 const SEED: &str = include_str!("../../migrations/seed.sql");

@@ -4,6 +4,7 @@
 //! transaction pooler. The functions of this module's children take a transaction's connection, wrap it in
 //! [`Unnamed`], and leave the commit to their caller.
 
+mod budgets;
 mod chunks;
 mod error;
 mod file_types;
@@ -30,6 +31,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
+pub use budgets::{Budget, Heard, Part, Reserved};
 pub use chunks::Ingested;
 pub use error::DbError;
 pub use files::{Failed, FileState, NewFile, Status, add_user, delete_files};

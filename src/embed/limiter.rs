@@ -1,333 +1,299 @@
-//! Keeps requests and tokens within the provider's limits, before they are sent.
+//! What this process may send, of what it has reserved of the provider's limits.
 //!
-//! [`Budget`] is the arithmetic (GCRA: a theoretical arrival time for requests and one for tokens), [`Limiter`] the
-//! waiting. A reservation is a delay, never an instant of somebody else's clock; one that is not used is lost, since
-//! handing it back is what causes 429s.
+//! Pure: the caller says what time it is, and asks the shared budget when a [`Purse`] runs short. A part of a budget is
+//! earned evenly over a span of time, so that a hundred small requests cost one question. What is not spent soon is
+//! lost, since handing it back is what causes 429s.
 
-use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
-use super::openai::Announced;
+/// How much time's worth of requests is reserved at once, by what was sent lately: a few questions a second.
+const AHEAD: Duration = Duration::from_millis(300);
 
-/// Idle time that may be made up for at once. Providers enforce limits in pieces much smaller than their minute, so a
-/// minute's worth in one second is refused: a fifth of a second of requests (their quantum is a second), two seconds of
-/// tokens (about one full request at a million a minute).
-const REQUEST_CREDIT: Duration = Duration::from_millis(200);
-const TOKEN_CREDIT: Duration = Duration::from_secs(2);
-
-/// A pause without a time in it.
-const PAUSE: Duration = Duration::from_secs(1);
-
-/// A pause is tested again after this, whatever the provider wished.
-const MAX_PAUSE: Duration = Duration::from_mins(15);
-
-/// Callers do not stand in line for a pause longer than this: their files had better wait in the queue.
-pub const PATIENCE: Duration = Duration::from_mins(1);
+/// What is left of a part is lost so long after it was earned: its time has been given to others.
+const KEPT_FOR: Duration = Duration::from_secs(2);
 
 /// The provider's limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Requests per minute; 0 means no limit.
+    /// Requests per minute; 0 means that no limit is known.
     pub requests_per_minute: u32,
-    /// Tokens per minute; 0 means no limit.
+    /// Tokens per minute; 0 means that no limit is known.
     pub tokens_per_minute: u32,
 }
 
-/// When the next request may leave. Pure: the caller says what time it is.
-#[derive(Debug)]
-pub struct Budget {
-    configured: Limits,
-    announced: Announced,
-    requests: Lane,
-    tokens: Lane,
-    resume_at: Instant,
-    pauses: u64,
-}
-
-/// A place in the queue.
+/// A limit by an answer's `x-ratelimit-*` headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reservation {
-    /// How long to wait before sending.
-    pub delay: Duration,
-    /// The pauses so far; a reservation made before a pause is void after it.
-    pub pauses: u64,
+pub struct Announced {
+    /// Units per minute, above 0.
+    pub limit: u32,
+    /// Units left in the provider's bucket, and how long it takes to fill.
+    pub left: Option<(u32, Duration)>,
 }
 
-/// One limited quantity.
+/// The limits by an answer's headers; none where they do not say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Announcement {
+    /// Requests.
+    pub requests: Option<Announced>,
+    /// Tokens.
+    pub tokens: Option<Announced>,
+}
+
+impl Announced {
+    /// A bucket that holds so much time's worth, or half of what it can hold, is safe from what others take meanwhile.
+    const RESERVE_SECONDS: f64 = 10.0;
+
+    /// Which share of a safe reserve is left in the provider's bucket, 0 to 1; 1 where nobody knows.
+    #[must_use]
+    pub fn stock(&self) -> f64 {
+        let Some((left, full_in)) = self.left else {
+            return 1.0;
+        };
+        let per_second = f64::from(self.limit) / 60.0;
+        let left = f64::from(left);
+        let holds = left + full_in.as_secs_f64() * per_second;
+        let reserve = (Self::RESERVE_SECONDS * per_second).min(holds / 2.0);
+        // A bucket of one or two units is never full for long.
+        if reserve < 1.0 {
+            1.0
+        } else {
+            (left / reserve).min(1.0)
+        }
+    }
+}
+
+/// When units are earned: evenly between two instants.
+#[derive(Clone, Copy, Debug)]
+pub struct Span {
+    /// The first.
+    pub from: Instant,
+    /// The last; not before the first.
+    pub until: Instant,
+}
+
+/// One quantity of a [`Purse`].
 #[derive(Debug)]
 struct Lane {
-    credit: Duration,
-    /// When everything reserved so far will have been earned.
-    earned_at: Instant,
+    units: u32,
+    span: Span,
+    spent: u32,
+    /// What is left of the part before, and when it was earned.
+    rest: (u32, Instant),
+    /// Spent since the last question.
+    lately: u32,
 }
 
 impl Lane {
-    fn reserve(&mut self, now: Instant, per_minute: u32, units: u32) -> Duration {
-        if per_minute == 0 {
-            return Duration::ZERO;
+    fn new(now: Instant) -> Self {
+        Self {
+            units: 0,
+            span: Span {
+                from: now,
+                until: now,
+            },
+            spent: 0,
+            rest: (0, now),
+            lately: 0,
         }
-        let cost = Duration::from_secs_f64(60.0 * f64::from(units) / f64::from(per_minute));
-        let oldest = now.checked_sub(self.credit).unwrap_or(now);
-        self.earned_at = self.earned_at.max(oldest) + cost;
-        self.earned_at.saturating_duration_since(now)
     }
-}
 
-impl Budget {
-    /// Starts with the credit of a short idle time.
-    #[must_use]
-    pub fn new(configured: Limits, now: Instant) -> Self {
-        let lane = |credit| Lane {
-            credit,
-            earned_at: now.checked_sub(credit).unwrap_or(now),
+    /// Loses what has not been spent for too long.
+    fn expire(&mut self, now: Instant) {
+        let is_old = |earned_at: Instant| now.saturating_duration_since(earned_at) >= KEPT_FOR;
+        if is_old(self.rest.1) {
+            self.rest.0 = 0;
+        }
+        if is_old(self.span.until) {
+            self.spent = self.units;
+        }
+    }
+
+    fn left(&self) -> u32 {
+        self.rest.0 + self.units - self.spent
+    }
+
+    /// How many units to ask for: those that are missing, or as many as were spent lately in some time.
+    fn wants(&self, needed: u32, asked_for: Duration) -> u32 {
+        let missing = needed.saturating_sub(self.left());
+        let rate = f64::from(self.lately) / asked_for.as_secs_f64().max(1e-3);
+        // Twice the last part at most: a burst of two makes no flood.
+        let ahead = (rate * AHEAD.as_secs_f64()).min(2.0 * f64::from(self.units.max(1)));
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "not negative and at most twice a u32, which saturates"
+        )]
+        missing.max(ahead as u32)
+    }
+
+    fn fill(&mut self, units: u32, span: Span) {
+        let rest = (self.left(), self.span.until);
+        *self = Self {
+            units,
+            span,
+            spent: 0,
+            rest,
+            lately: 0,
         };
-        Self {
-            configured,
-            announced: Announced::default(),
-            requests: lane(REQUEST_CREDIT),
-            tokens: lane(TOKEN_CREDIT),
-            resume_at: now,
-            pauses: 0,
+    }
+
+    /// When so many units are earned.
+    fn spend(&mut self, units: u32) -> Instant {
+        self.lately += units;
+        let of_rest = units.min(self.rest.0);
+        self.rest.0 -= of_rest;
+        self.spent = self.units.min(self.spent + units - of_rest);
+        if self.spent == 0 {
+            return self.rest.1;
         }
-    }
-
-    /// Takes one request of so many tokens from the budget.
-    pub fn reserve(&mut self, now: Instant, tokens: u32) -> Reservation {
-        let limits = self.limits();
-        let start = now.max(self.resume_at);
-        let for_request = self.requests.reserve(start, limits.requests_per_minute, 1);
-        let for_tokens = self.tokens.reserve(start, limits.tokens_per_minute, tokens);
-        Reservation {
-            delay: (start - now) + for_request.max(for_tokens),
-            pauses: self.pauses,
-        }
-    }
-
-    /// Lets nothing leave for a while, and voids what was reserved: those callers queue again behind the pause.
-    pub fn pause(&mut self, now: Instant, after: Duration) {
-        self.resume_at = self.resume_at.max(now + after.min(MAX_PAUSE));
-        for lane in [&mut self.requests, &mut self.tokens] {
-            // Without credit at that moment, requests leave one by one after the pause and not all at once.
-            lane.earned_at = lane.earned_at.max(self.resume_at);
-        }
-        self.pauses += 1;
-    }
-
-    /// What is left of a pause.
-    #[must_use]
-    pub fn pause_left(&self, now: Instant) -> Duration {
-        self.resume_at.saturating_duration_since(now)
-    }
-
-    /// Headers may lower the configured rates and give back what they lowered, no more.
-    pub fn hear(&mut self, announced: Announced) {
-        self.announced.requests = announced.requests.or(self.announced.requests);
-        self.announced.tokens = announced.tokens.or(self.announced.tokens);
-    }
-
-    /// The rates in force.
-    #[must_use]
-    pub fn limits(&self) -> Limits {
-        Limits {
-            requests_per_minute: lower(
-                self.configured.requests_per_minute,
-                self.announced.requests,
-            ),
-            tokens_per_minute: lower(self.configured.tokens_per_minute, self.announced.tokens),
-        }
+        let share = f64::from(self.spent) / f64::from(self.units.max(1));
+        self.span.from + (self.span.until - self.span.from).mul_f64(share)
     }
 }
 
-fn lower(configured: u32, announced: Option<u32>) -> u32 {
-    match announced {
-        Some(announced) if announced > 0 && configured > 0 => configured.min(announced),
-        Some(_) | None => configured,
-    }
-}
-
-/// The budget of this process, and the waiting for it.
+/// What is reserved and not yet spent.
 #[derive(Debug)]
-pub struct Limiter {
-    budget: Mutex<Budget>,
+pub struct Purse {
+    requests: Lane,
+    tokens: Lane,
+    asked_at: Instant,
 }
 
-impl Limiter {
-    /// Enforces these limits from now on.
+impl Purse {
+    /// An empty one.
     #[must_use]
-    pub fn new(limits: Limits) -> Self {
+    pub fn new(now: Instant) -> Self {
         Self {
-            budget: Mutex::new(Budget::new(limits, Instant::now())),
+            requests: Lane::new(now),
+            tokens: Lane::new(now),
+            asked_at: now,
         }
     }
 
-    /// Waits until a request of so many tokens may leave.
-    ///
-    /// # Errors
-    ///
-    /// What is left of a pause that is too long to stand in line for.
-    pub async fn reserve(&self, tokens: u32) -> Result<(), Duration> {
-        loop {
-            let pause = self.budget().pause_left(Instant::now());
-            if pause > PATIENCE {
-                return Err(pause);
-            }
-            let reservation = self.delay(tokens);
-            sleep(reservation.delay).await;
-            if self.budget().pauses == reservation.pauses {
-                return Ok(());
-            }
-        }
+    /// Whether a request of so many tokens can be paid, by what is not too old.
+    #[must_use]
+    pub fn holds(&mut self, now: Instant, tokens: u32) -> bool {
+        self.requests.expire(now);
+        self.tokens.expire(now);
+        self.requests.left() >= 1 && self.tokens.left() >= tokens
     }
 
-    /// A 429 or its like: pauses every caller.
-    pub fn pause(&self, after: Option<Duration>) {
-        self.budget().pause(Instant::now(), after.unwrap_or(PAUSE));
+    /// How many requests and tokens to ask for, before one of so many tokens.
+    #[must_use]
+    pub fn wants(&self, now: Instant, tokens: u32) -> (u32, u32) {
+        let asked_for = now.saturating_duration_since(self.asked_at);
+        (
+            self.requests.wants(1, asked_for),
+            self.tokens.wants(tokens, asked_for),
+        )
     }
 
-    /// Notes the limits that an answer's headers told.
-    pub fn hear(&self, announced: Announced) {
-        self.budget().hear(announced);
+    /// Adds what was granted.
+    pub fn fill(&mut self, now: Instant, requests: (u32, Span), tokens: (u32, Span)) {
+        self.requests.fill(requests.0, requests.1);
+        self.tokens.fill(tokens.0, tokens.1);
+        self.asked_at = now;
     }
 
-    /// Where delays come from.
-    fn delay(&self, tokens: u32) -> Reservation {
-        self.budget().reserve(Instant::now(), tokens)
-    }
-
-    fn budget(&self) -> MutexGuard<'_, Budget> {
-        // No code panics while it holds the lock, and every state of a budget is a valid one.
-        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Pays a request of so many tokens, which it must hold; when it may leave.
+    pub fn spend(&mut self, tokens: u32) -> Instant {
+        self.requests.spend(1).max(self.tokens.spend(tokens))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use futures_util::future::join_all;
-
     use super::*;
 
-    const LIMITS: Limits = Limits {
-        requests_per_minute: 3_000,
-        tokens_per_minute: 1_000_000,
-    };
-
-    /// Reserves `count` requests at one instant; the delays.
-    fn burst(budget: &mut Budget, now: Instant, count: usize, tokens: u32) -> Vec<Duration> {
-        (0..count)
-            .map(|_| budget.reserve(now, tokens).delay)
-            .collect()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn requests_leave_at_their_rate_after_a_small_burst() {
-        let now = Instant::now();
-        let delays = burst(&mut Budget::new(LIMITS, now), now, 3_010, 1);
-        assert_eq!(delays[9], Duration::ZERO);
-        assert_eq!(delays[10], Duration::from_millis(20));
-        assert_eq!(delays[3_009], Duration::from_mins(1));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn tokens_leave_at_their_rate_and_one_large_request_does_not_block_for_ever() {
-        let now = Instant::now();
-        let mut budget = Budget::new(LIMITS, now);
-        assert_eq!(budget.reserve(now, 32_000).delay, Duration::ZERO);
-        assert_eq!(
-            budget.reserve(now, 32_000).delay,
-            Duration::from_millis(1_840)
-        );
-        assert_eq!(
-            budget.reserve(now, 300_000).delay,
-            Duration::from_millis(19_840)
-        );
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn idle_time_is_made_up_for_only_a_little() {
-        let now = Instant::now();
-        let mut budget = Budget::new(LIMITS, now);
-        let later = now + Duration::from_hours(1);
-        let free = burst(&mut budget, later, 100, 1)
-            .into_iter()
-            .filter(Duration::is_zero)
-            .count();
-        assert_eq!(free, 10);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn headers_lower_the_rate_and_never_raise_it_above_the_setting() {
-        let now = Instant::now();
-        let mut budget = Budget::new(LIMITS, now);
-        budget.hear(Announced {
-            requests: Some(60),
-            tokens: Some(9_000_000),
-        });
-        assert_eq!(
-            budget.limits(),
-            Limits {
-                requests_per_minute: 60,
-                ..LIMITS
-            }
-        );
-        budget.hear(Announced {
-            requests: Some(5_000),
-            tokens: None,
-        });
-        assert_eq!(budget.limits(), LIMITS);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn without_limits_nothing_waits() {
-        let limiter = Limiter::new(Limits {
-            requests_per_minute: 0,
-            tokens_per_minute: 0,
-        });
-        let start = Instant::now();
-        for _ in 0..1_000 {
-            limiter.reserve(300_000).await.expect("no pause");
+    fn span(now: Instant, from: f64, until: f64) -> Span {
+        let at = |seconds| now + Duration::from_secs_f64(seconds);
+        Span {
+            from: at(from),
+            until: at(until),
         }
-        assert_eq!(start.elapsed(), Duration::ZERO);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_pause_holds_every_caller_and_they_leave_one_by_one_after_it() {
-        let limiter = Arc::new(Limiter::new(Limits {
-            requests_per_minute: 60,
-            tokens_per_minute: 0,
-        }));
+    async fn a_part_is_spent_as_it_is_earned_and_its_rest_goes_before_the_next() {
+        let now = Instant::now();
+        let mut purse = Purse::new(now);
+        assert!(!purse.holds(now, 1));
+        assert_eq!(purse.wants(now, 1_000), (1, 1_000));
+        purse.fill(now, (4, span(now, 0.0, 0.1)), (4_000, span(now, 0.0, 4.0)));
+        let left_at = |at: Instant| (at - now).as_millis();
+        assert_eq!(left_at(purse.spend(1_000)), 1_000);
+        assert_eq!(left_at(purse.spend(2_500)), 3_500);
+        assert!(!purse.holds(now, 1_000));
+        let later = now + Duration::from_millis(600);
+        assert_eq!(
+            purse.wants(later, 1_000).1,
+            1_750,
+            "half of what was sent lately"
+        );
+        assert_eq!(purse.wants(later, 3_000).1, 2_500, "what is missing");
+        purse.fill(now, (0, span(now, 0.0, 0.0)), (500, span(now, 6.0, 8.0)));
+        assert_eq!(
+            left_at(purse.spend(500)),
+            4_000,
+            "what was left was earned by then"
+        );
+        assert_eq!(left_at(purse.spend(250)), 7_000);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_small_requests_take_few_questions() {
         let start = Instant::now();
-        let callers = (0..3).map(|_| async {
-            limiter.reserve(1).await.expect("a short pause");
-            start.elapsed().as_secs()
-        });
-        let pause = async { limiter.pause(Some(Duration::from_secs(30))) };
-        let (left_at, ()) = futures_util::future::join(join_all(callers), pause).await;
-        assert_eq!(left_at, [31, 32, 33]);
+        let mut purse = Purse::new(start);
+        let mut questions = 0;
+        // Fifty a second for ten seconds.
+        for request in 0..500 {
+            let now = start + Duration::from_millis(20) * request;
+            if !purse.holds(now, 300) {
+                let (requests, tokens) = purse.wants(now, 300);
+                purse.fill(
+                    now,
+                    (requests, span(now, 0.0, 0.0)),
+                    (tokens, span(now, 0.0, 0.0)),
+                );
+                questions += 1;
+            }
+            purse.spend(300);
+        }
+        assert!(questions <= 45, "{questions}");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_shorter_pause_does_not_end_a_longer_one() {
-        let limiter = Limiter::new(Limits {
-            requests_per_minute: 0,
-            tokens_per_minute: 0,
-        });
-        let start = Instant::now();
-        limiter.pause(Some(Duration::from_secs(20)));
-        limiter.pause(None);
-        limiter.reserve(1).await.expect("a short pause");
-        assert_eq!(start.elapsed(), Duration::from_secs(20));
+    async fn what_is_not_spent_soon_is_lost() {
+        let now = Instant::now();
+        let mut purse = Purse::new(now);
+        purse.fill(now, (9, span(now, 0.0, 1.0)), (900, span(now, 0.0, 1.0)));
+        assert!(purse.holds(now + Duration::from_secs(2), 900));
+        assert!(!purse.holds(now + Duration::from_secs(4), 1));
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn nobody_stands_in_line_for_an_hour() {
-        let limiter = Limiter::new(LIMITS);
-        limiter.pause(Some(Duration::from_hours(1)));
-        assert_eq!(limiter.reserve(1).await, Err(MAX_PAUSE));
+    #[test]
+    fn a_bucket_is_safe_with_ten_seconds_or_half_of_what_it_holds() {
+        let stock = |limit, left, full_in| {
+            let left = Some((left, Duration::from_secs(full_in)));
+            let percent = Announced { limit, left }.stock() * 100.0;
+            format!("{percent:.0} %")
+        };
+        // A bucket of a minute.
+        assert_eq!(stock(60_000, 60_000, 0), "100 %");
+        assert_eq!(stock(60_000, 10_000, 50), "100 %");
+        assert_eq!(stock(60_000, 5_000, 55), "50 %");
+        // One of four seconds.
+        assert_eq!(stock(60_000, 2_000, 2), "100 %");
+        assert_eq!(stock(60_000, 1_000, 3), "50 %");
+        assert_eq!(stock(60_000, 0, 4), "0 %");
+        // One of a single request, as small accounts have it.
+        assert_eq!(stock(60, 0, 1), "100 %");
+        let untold = Announced {
+            limit: 60,
+            left: None,
+        };
+        assert!(untold.stock() >= 1.0);
     }
 }

@@ -4,6 +4,7 @@
 //! retry. No text of a document and no key may appear in an error or a log line of this module.
 
 pub mod batcher;
+pub mod concurrency;
 pub mod limiter;
 pub mod openai;
 pub mod price;

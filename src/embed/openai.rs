@@ -31,7 +31,10 @@ use self::{
     answer::check,
     refusal::{Cause, judge, refusal},
 };
-use super::{EmbedError, Flaw};
+use super::{
+    EmbedError, Flaw,
+    limiter::{Announced, Announcement},
+};
 use crate::document::Model;
 
 /// Where `OpenAI` itself answers.
@@ -64,16 +67,18 @@ pub struct Reply {
     /// The vectors, or why there are none.
     pub outcome: Result<Answer, EmbedError>,
     /// What the headers said about the account's limits.
-    pub announced: Announced,
+    pub announced: Announcement,
 }
 
-/// The account's limits by the `x-ratelimit-limit-*` headers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Announced {
-    /// Requests per minute.
-    pub requests: Option<u32>,
-    /// Tokens per minute.
-    pub tokens: Option<u32>,
+impl Settings {
+    /// Host and port: whose limits these are.
+    #[must_use]
+    pub fn authority(&self) -> String {
+        let url = url::Url::parse(&self.base_url).ok();
+        url.as_ref().map_or_else(String::new, |url| {
+            url[url::Position::BeforeHost..url::Position::AfterPort].to_owned()
+        })
+    }
 }
 
 impl Client {
@@ -191,7 +196,7 @@ impl Config for Endpoint {
 #[derive(Clone)]
 struct Transport {
     http: reqwest::Client,
-    announced: Arc<OnceLock<Announced>>,
+    announced: Arc<OnceLock<Announcement>>,
 }
 
 impl tower::Service<HttpRequestFactory> for Transport {
@@ -217,11 +222,58 @@ impl tower::Service<HttpRequestFactory> for Transport {
     }
 }
 
-fn announced_in(headers: &HeaderMap) -> Announced {
-    let number = |name| headers.get(name)?.to_str().ok()?.trim().parse().ok();
-    Announced {
-        requests: number("x-ratelimit-limit-requests"),
-        tokens: number("x-ratelimit-limit-tokens"),
+/// `x-ratelimit-limit-*`, `-remaining-*` and `-reset-*`, of requests and of tokens.
+fn announced_in(headers: &HeaderMap) -> Announcement {
+    let text = |what: &str, of: &str| {
+        let value = headers.get(format!("x-ratelimit-{what}-{of}"))?;
+        Some(value.to_str().ok()?.trim())
+    };
+    let announced = |of: &str| {
+        let limit = text("limit", of)?.parse().ok().filter(|limit| *limit > 0)?;
+        let remaining = text("remaining", of).and_then(|left| left.parse().ok());
+        // "6m0s", "1.5s", "120ms"; a bare number is seconds.
+        let reset = text("reset", of).and_then(|reset| {
+            let seconds = reset
+                .parse()
+                .ok()
+                .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+            seconds.or_else(|| spelled(reset))
+        });
+        Some(Announced {
+            limit,
+            left: remaining.zip(reset),
+        })
+    };
+    Announcement {
+        requests: announced("requests"),
+        tokens: announced("tokens"),
+    }
+}
+
+/// A duration as Go spells it: numbers with fractions and their units, one after the other.
+fn spelled(text: &str) -> Option<Duration> {
+    let mut seconds = 0.0;
+    let mut rest = text;
+    loop {
+        let digits = rest.find(|c: char| c.is_ascii_alphabetic())?;
+        let (number, after) = rest.split_at(digits);
+        let letters = after
+            .find(|c: char| !c.is_ascii_alphabetic())
+            .unwrap_or(after.len());
+        let (unit, after) = after.split_at(letters);
+        let scale = match unit {
+            "h" => 3600.0,
+            "m" => 60.0,
+            "s" => 1.0,
+            "ms" => 1e-3,
+            "us" => 1e-6,
+            _ => return None,
+        };
+        seconds += number.parse::<f64>().ok()? * scale;
+        if after.is_empty() {
+            return Duration::try_from_secs_f64(seconds).ok();
+        }
+        rest = after;
     }
 }
 
@@ -245,5 +297,42 @@ fn classify(error: OpenAIError) -> EmbedError {
         | OpenAIError::InvalidArgument(_)
         | OpenAIError::FileSaveError(_)
         | OpenAIError::FileReadError(_) => shapeless,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::header::HeaderName;
+
+    use super::*;
+
+    #[test]
+    fn limits_are_read_in_each_of_their_forms() {
+        let announced = |limit, remaining, reset| {
+            let told = [("limit", limit), ("remaining", remaining), ("reset", reset)];
+            let header = |(what, value)| {
+                let name = format!("x-ratelimit-{what}-tokens");
+                let name = HeaderName::try_from(name).expect("a name");
+                (name, HeaderValue::from_static(value))
+            };
+            announced_in(&told.map(header).into_iter().collect()).tokens
+        };
+        let left = |reset| announced("1000", "250", reset).and_then(|announced| announced.left);
+        for (reset, millis) in [
+            ("6m0s", 360_000),
+            ("1h2m3.5s", 3_723_500),
+            ("120ms", 120),
+            ("17", 17_000),
+            ("0.5", 500),
+        ] {
+            assert_eq!(left(reset), Some((250, Duration::from_millis(millis))));
+        }
+        for reset in ["", "soon", "5 parsecs", "s", "-1s"] {
+            assert_eq!(left(reset), None, "{reset}");
+        }
+        for limit in ["0", "-1", "none"] {
+            assert_eq!(announced(limit, "0", "1s"), None, "{limit}");
+        }
+        assert_eq!(announced_in(&HeaderMap::new()), Announcement::default());
     }
 }

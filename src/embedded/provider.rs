@@ -146,6 +146,12 @@ impl Provider {
         }
     }
 
+    /// What somebody else on the same account does: takes a request of so many tokens from the limits, if they hold it.
+    pub fn share(&self, tokens: u32) {
+        // Whether they are refused is their business.
+        let _taken = self.shared.meter().take(Instant::now(), tokens as usize);
+    }
+
     /// Changes its rate limits while it runs; 0 means none.
     pub fn limit(&self, requests_per_minute: u32, tokens_per_minute: u32) {
         *self.shared.meter() = Meter::new(requests_per_minute, tokens_per_minute);

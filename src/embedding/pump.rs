@@ -69,7 +69,6 @@ pub struct Pump {
     waiters: HashMap<Key, Waiters>,
     jobs: HashMap<u64, Pending>,
     next_job: u64,
-    max_concurrency: usize,
     linger: Duration,
     /// When the line stopped being empty.
     waiting_since: Instant,
@@ -118,7 +117,6 @@ impl Pump {
             waiters: HashMap::new(),
             jobs: HashMap::new(),
             next_job: 0,
-            max_concurrency: settings.max_concurrency.max(1),
             linger: settings.linger,
             waiting_since: Instant::now(),
             line_has_gone: false,
@@ -133,7 +131,7 @@ impl Pump {
         let desk = Arc::clone(&self.desk);
         let expected = Arc::clone(&self.expected);
         loop {
-            let has_room = in_flight.len() < self.max_concurrency && !self.batcher.is_empty();
+            let has_room = in_flight.len() < desk.concurrency() && !self.batcher.is_empty();
             let is_due = self.is_due();
             desk.count_waiting(self.batcher.len());
             let reopens_at = desk.reopens_at();

@@ -1,12 +1,12 @@
 //! The story of one embedding request, and the only owner of HTTP retries.
 //!
-//! Reserve from the limiter, record, send, check, book. What is refused for its text is halved until the text at fault
+//! Reserve from the budget, record, send, check, book. What is refused for its text is halved until the text at fault
 //! is alone. Tries are few and capped; an answer that we hold is booked however long the database takes.
 
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -20,15 +20,15 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{EmbeddingError, Settings, State, Totals, books::Books, pump::Wanted};
+use super::{
+    EmbeddingError, Settings, State, Totals,
+    books::Books,
+    budget::{PATIENCE, SharedBudget},
+    pump::Wanted,
+};
 use crate::{
     db::Db,
-    embed::{
-        EmbedError,
-        batcher::Input,
-        limiter::{self, Limiter},
-        openai::Client,
-    },
+    embed::{EmbedError, batcher::Input, concurrency::Concurrency, openai::Client},
 };
 
 /// Tries of one request when the provider fails or does not answer; a longer outage is waited out in the queue.
@@ -55,9 +55,11 @@ const PROBE: &str = "probe";
 pub(super) struct Desk {
     pub(super) stop: CancellationToken,
     client: Client,
-    limiter: Limiter,
+    budget: SharedBudget,
+    concurrency: Mutex<Concurrency>,
     pub(super) books: Books,
     retry_after: Duration,
+    in_flight: AtomicUsize,
     /// Set once the provider has accepted anything.
     proven: AtomicBool,
     closed: Mutex<Option<(Instant, EmbeddingError)>>,
@@ -84,9 +86,11 @@ impl Desk {
         Ok(Self {
             stop,
             client: Client::new(&settings.provider)?,
-            limiter: Limiter::new(settings.limits),
+            budget: SharedBudget::new(settings, db.clone()),
+            concurrency: Mutex::new(Concurrency::new(settings.max_concurrency)),
             books: Books::new(settings, db, Arc::clone(&totals)),
             retry_after: settings.retry_after,
+            in_flight: AtomicUsize::new(0),
             proven: AtomicBool::new(false),
             closed: Mutex::new(None),
             state,
@@ -184,8 +188,14 @@ impl Desk {
         turn: &mut Option<OwnedSemaphorePermit>,
     ) -> Result<Vec<Vec<f32>>, EmbeddingError> {
         let mut tries = Tries::new(self.retry_after);
+        let tokens = batch.iter().map(|wanted| wanted.input.tokens).sum();
         loop {
-            let error = match self.request(batch, turn).await {
+            let epoch = self
+                .reserve(tokens)
+                .await
+                .inspect_err(|error| self.note(error))?;
+            drop(turn.take());
+            let error = match self.request(batch, tokens, epoch).await {
                 Ok(vectors) => {
                     self.proven.store(true, Ordering::Relaxed);
                     self.note_success();
@@ -194,6 +204,9 @@ impl Desk {
                 Err(error) => error,
             };
             let Some(pause) = tries.next_after(&error) else {
+                if is_outage(&error) {
+                    self.budget.broke(epoch).await;
+                }
                 self.note(&error);
                 return Err(error);
             };
@@ -205,48 +218,53 @@ impl Desk {
     async fn request(
         &self,
         batch: &[Wanted],
-        turn: &mut Option<OwnedSemaphorePermit>,
+        tokens: u32,
+        epoch: i64,
     ) -> Result<Vec<Vec<f32>>, EmbeddingError> {
-        let tokens = batch.iter().map(|wanted| wanted.input.tokens).sum();
-        self.reserve(tokens).await?;
-        drop(turn.take());
         self.books.check_spend(tokens).await?;
         let request = self.books.record(batch.len(), tokens).await?;
         let texts = batch
             .iter()
             .map(|wanted| Arc::clone(&wanted.input.text))
             .collect::<Vec<_>>();
+        let in_flight = self.in_flight.fetch_add(1, Ordering::Relaxed) + 1;
+        let sent_at = Instant::now();
         let reply = self.client.embed(&texts).await;
-        self.limiter.hear(reply.announced);
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
         match reply.outcome {
-            Ok(answer) => Ok(self.books.settle(request, batch, answer).await?),
+            Ok(answer) => {
+                self.lock_concurrency()
+                    .answered(tokens, sent_at.elapsed(), in_flight);
+                self.budget.hear(reply.announced).await;
+                Ok(self.books.settle(request, batch, answer).await?)
+            }
             Err(error) => {
-                self.close(request, batch, &error).await;
+                self.close(request, batch, &error, epoch).await;
                 Err(error.into())
             }
         }
     }
 
-    async fn reserve(&self, tokens: u32) -> Result<(), EmbeddingError> {
+    async fn reserve(&self, tokens: u32) -> Result<i64, EmbeddingError> {
         let began = Instant::now();
-        let reserved = self.unless_stopped(self.limiter.reserve(tokens)).await?;
+        let reserved = self.unless_stopped(self.budget.reserve(tokens)).await?;
         self.totals().limiter_wait += began.elapsed();
-        reserved.map_err(|pause| EmbedError::Throttled { after: Some(pause) }.into())
+        reserved
     }
 
-    /// Books what a request without vectors costs, as far as we know, and keeps an eye on the limiter.
-    async fn close(&self, request: Uuid, batch: &[Wanted], error: &EmbedError) {
+    /// Books what a request without vectors costs, as far as we know, and tells the budget.
+    async fn close(&self, request: Uuid, batch: &[Wanted], error: &EmbedError, epoch: i64) {
         tracing::warn!(%request, inputs = batch.len(), error = %error, "an embedding request failed");
         self.totals().failed_requests += 1;
         if let EmbedError::Throttled { after } = error {
             self.totals().throttled_requests += 1;
-            self.limiter.pause(*after);
+            self.budget.refused(*after, epoch).await;
         }
         if let EmbedError::Failing {
             after: Some(after), ..
         } = error
         {
-            self.limiter.pause(Some(*after));
+            self.budget.wait(*after).await;
         }
         let closed = if let EmbedError::Malformed {
             billed: Some(billed),
@@ -327,6 +345,24 @@ impl Desk {
             .ok_or(EmbeddingError::Stopped)
     }
 
+    /// How many requests may be in flight: one while the provider fails.
+    pub(super) fn concurrency(&self) -> usize {
+        match *self.state.borrow() {
+            State::Unavailable => 1,
+            State::Ready
+            | State::QuotaSpent
+            | State::CredentialsRefused
+            | State::Misconfigured
+            | State::SpendLimit => self.lock_concurrency().limit(),
+        }
+    }
+
+    fn lock_concurrency(&self) -> MutexGuard<'_, Concurrency> {
+        self.concurrency
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lock_closed(&self) -> MutexGuard<'_, Option<(Instant, EmbeddingError)>> {
         self.closed.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -352,9 +388,9 @@ impl Tries {
             return None;
         };
         let (count, max, pause) = match error {
-            // The limiter holds the pause. One that is too long for it came back as this error.
+            // The budget holds the pause.
             EmbedError::Throttled { after } => {
-                let is_too_long = after.is_some_and(|after| after > limiter::PATIENCE);
+                let is_too_long = after.is_some_and(|after| after > PATIENCE);
                 let max = if is_too_long { 0 } else { MAX_THROTTLED };
                 (&mut self.throttled, max, Some(Duration::ZERO))
             }
@@ -382,6 +418,18 @@ pub(super) fn backoff(first: Duration) -> ExponentialBackoff {
         .without_max_times()
         .with_jitter()
         .build()
+}
+
+/// Whether the provider fails whatever it is asked.
+fn is_outage(error: &EmbeddingError) -> bool {
+    matches!(
+        error,
+        EmbeddingError::Provider(
+            EmbedError::Failing { .. }
+                | EmbedError::Unreachable { .. }
+                | EmbedError::Malformed { .. }
+        )
+    )
 }
 
 fn is_for_the_text(error: &EmbeddingError) -> bool {

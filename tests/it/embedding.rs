@@ -154,6 +154,7 @@ fn settings(provider: &Provider) -> embedding::Settings {
             requests_per_minute: 0,
             tokens_per_minute: 0,
         },
+        is_backfill: false,
         batch: batcher::Limits::default(),
         max_concurrency: 8,
         price_per_mtok: PRICE,
@@ -773,8 +774,8 @@ async fn no_named_statement_is_left_behind() {
 }
 
 #[tokio::test]
-async fn a_wish_to_wait_for_long_sends_the_files_back_to_the_queue() {
-    let bench = Bench::new().await;
+async fn a_wish_to_wait_for_long_sends_the_files_of_all_workers_back_to_the_queue() {
+    let mut bench = Bench::new().await;
     let (user, files) = bench.user(1).await;
     let come_back_later = Fault::Throttle {
         retry_after: Some("600".into()),
@@ -789,6 +790,13 @@ async fn a_wish_to_wait_for_long_sends_the_files_back_to_the_queue() {
         panic!("{error}");
     };
     assert!(after > Duration::from_secs(590), "{after:?}");
+    bench.reopen();
+    let error = bench.embed(user, files[0], &["beta"]).await;
+    let Err(EmbeddingError::Provider(EmbedError::Throttled { after: Some(after) })) = error else {
+        panic!("{error:?}");
+    };
+    assert!(after > Duration::from_secs(570), "{after:?}");
+    assert_eq!(bench.provider.counts().requests, 1, "another worker");
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
     reason = "what goes wrong in a test is for the test to say"
 )]
 
+mod budget;
 mod cli;
 mod codes;
 mod commit;

@@ -185,8 +185,8 @@ async fn the_limits_of_a_request_are_those_of_the_real_api() {
 async fn a_rate_that_is_too_high_is_refused_with_a_time_to_wait() {
     let provider = provider(60_000, 600).await;
     let reply = ask(&provider, &["more tokens than there are at the start"]).await;
-    assert_eq!(reply.announced.requests, Some(60_000));
-    assert_eq!(reply.announced.tokens, Some(600));
+    assert_eq!(reply.announced.requests.map(|a| a.limit), Some(60_000));
+    assert_eq!(reply.announced.tokens.map(|a| a.limit), Some(600));
     let EmbedError::Throttled { after: Some(after) } = reply.outcome.expect_err("too fast") else {
         panic!("no time to wait");
     };

@@ -51,7 +51,7 @@ fn settings(max_tokens: u32, overlap_tokens: u32) -> Settings {
 }
 
 fn texts(chunked: &Chunked) -> Vec<&str> {
-    chunked.chunks.iter().map(|chunk| chunk.text()).collect()
+    chunked.chunks.iter().map(Chunk::text).collect()
 }
 
 fn oracle(tokenizer: Tokenizer, text: &str) -> u32 {

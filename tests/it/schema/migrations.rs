@@ -10,6 +10,7 @@ use crate::stack::Stack;
 const FIRST: &str = include_str!("../../../migrations/001_initial_schema.sql");
 const SECOND: &str = include_str!("../../../migrations/002_ingestion.sql");
 const THIRD: &str = include_str!("../../../migrations/003_formats.sql");
+const FOURTH: &str = include_str!("../../../migrations/004_budgets.sql");
 
 /// A database without anything in it, beside the stack's own.
 async fn blank(stack: &Stack) -> PgConnection {
@@ -101,7 +102,12 @@ fn assert_same(before: &[String], after: &[String]) {
     assert_eq!(only_in(after, before), Vec::<String>::new(), "new");
 }
 
-const FILES: [&str; 3] = ["001_initial_schema", "002_ingestion", "003_formats"];
+const FILES: [&str; 4] = [
+    "001_initial_schema",
+    "002_ingestion",
+    "003_formats",
+    "004_budgets",
+];
 
 fn applied() -> Vec<Step> {
     let mut steps: Vec<_> = FILES.map(|file| Step::Applied { file: file.into() }).into();
@@ -119,11 +125,11 @@ async fn an_empty_database_is_prepared_and_repeating_it_changes_nothing() {
     let again = migrated(&mut blank).await;
     assert_eq!(
         again.to_string(),
-        "was there 001_initial_schema\nwas there 002_ingestion\nwas there 003_formats\nseeded    file types and sample prompts"
+        "was there 001_initial_schema\nwas there 002_ingestion\nwas there 003_formats\nwas there 004_budgets\nseeded    file types and sample prompts"
     );
     assert_same(&first, &picture(&mut blank).await);
 
-    for file in [FIRST, SECOND, THIRD] {
+    for file in [FIRST, SECOND, THIRD, FOURTH] {
         psql(&mut blank, file).await;
     }
     // The files themselves may be repeated.
@@ -133,7 +139,10 @@ async fn an_empty_database_is_prepared_and_repeating_it_changes_nothing() {
         "select version, name from orion_ingest.migrations order by 1",
     )
     .await;
-    assert_eq!(recorded, ["1,initial_schema", "2,ingestion", "3,formats"]);
+    assert_eq!(
+        recorded,
+        ["1,initial_schema", "2,ingestion", "3,formats", "4,budgets"]
+    );
     let elsewhere = row(
         &mut blank,
         "select to_regclass('public._sqlx_migrations') is null",
@@ -146,7 +155,7 @@ async fn an_empty_database_is_prepared_and_repeating_it_changes_nothing() {
 async fn files_that_were_applied_by_psql_are_adopted_as_they_are() {
     let stack = Stack::new().await;
     let mut blank = blank(&stack).await;
-    for file in [FIRST, SECOND, THIRD] {
+    for file in [FIRST, SECOND, THIRD, FOURTH] {
         psql(&mut blank, file).await;
     }
     let before = picture(&mut blank).await;

@@ -367,15 +367,22 @@ async fn functions_are_called_by_those_they_are_for() {
         [
             "active_embedding_model: authenticated orion_ingest service_role",
             "archive_old_messages: service_role",
+            "break_budget: orion_ingest",
+            "budget_rate: orion_ingest",
             "check_query_embedding: authenticated orion_ingest service_role",
             "claim_files: orion_ingest",
             "cleanup_orphaned_files: service_role",
             "cleanup_test_data: service_role",
             "generate_sample_data: service_role",
+            "hear_budget: orion_ingest",
             "is_admin: authenticated service_role",
             "object_owner: orion_ingest",
+            "pace_at: orion_ingest",
+            "pause_budget: orion_ingest",
+            "reserve_budget: orion_ingest",
             "search_similar_chunks: authenticated orion_ingest service_role",
             "search_similar_messages: authenticated orion_ingest service_role",
+            "seconds_between: orion_ingest",
         ]
     );
 }
@@ -395,6 +402,7 @@ async fn the_workers_tables_are_the_workers_alone() {
             "deferred",
             "embedding_requests",
             "migrations",
+            "provider_budgets",
             "stashed_vectors",
             "tenants"
         ]

@@ -1,0 +1,251 @@
+//! How much of the provider's limits is used, and how often it says 429:
+//! `cargo bench --bench limiter -- [--seconds N] [--warm-up N] [--tpm N] [CASE…]`.
+//!
+//! Worker processes drain texts on one database, beside a stand-in that enforces what OpenAI does: token buckets of
+//! twenty seconds that start empty, and requests by the second. A case is a number of processes, `half` (somebody else
+//! takes half of the limits, which nobody is told of) or `change` (the limits are halved and given back).
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a bench reads the environment, and sleeps while it measures"
+)]
+#![expect(clippy::cast_precision_loss, reason = "figures for people")]
+
+#[path = "../throughput/servers.rs"]
+mod servers;
+
+use std::{
+    io::{self, Write as _},
+    process::Child,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use orion_ingest::embedded::provider::Counts;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use self::servers::{Servers, Upload};
+
+/// What the provider allows in a minute.
+const RPM: u32 = 3_000;
+/// How long it thinks.
+const DELAY: Duration = Duration::from_millis(300);
+/// Tokens of a text, about.
+const TEXT_TOKENS: usize = 40_000;
+/// How soon changed limits are to be followed.
+const FOLLOWED_WITHIN: Duration = Duration::from_secs(5);
+
+struct Plan {
+    seconds: u32,
+    warm_up: u32,
+    tokens_per_minute: u32,
+    cases: Vec<String>,
+}
+
+/// A time in which the provider was watched.
+struct Watched {
+    /// Units that it allowed.
+    allowed: f64,
+    used: f64,
+    requests: u64,
+    throttled: u64,
+    /// Transactions of the database in a second.
+    transactions: f64,
+}
+
+fn main() -> anyhow::Result<()> {
+    let plan = Plan::of(std::env::args().skip(1))?;
+    let runtime = tokio::runtime::Runtime::new()?;
+    writeln!(
+        io::stdout(),
+        "{:<22} {:>9} {:>9} {:>9} {:>9} {:>16}",
+        "processes",
+        "used",
+        "requests",
+        "429",
+        "429, %",
+        "transactions/s"
+    )?;
+    for case in &plan.cases {
+        runtime.block_on(plan.run(case))?;
+    }
+    Ok(())
+}
+
+impl Plan {
+    fn of(arguments: impl Iterator<Item = String>) -> anyhow::Result<Self> {
+        let mut plan = Self {
+            seconds: 300,
+            warm_up: 60,
+            tokens_per_minute: 1_000_000,
+            cases: Vec::new(),
+        };
+        // Cargo adds `--bench`.
+        let mut arguments = arguments.filter(|argument| argument != "--bench");
+        while let Some(argument) = arguments.next() {
+            let option = match argument.as_str() {
+                "--seconds" => &mut plan.seconds,
+                "--warm-up" => &mut plan.warm_up,
+                "--tpm" => &mut plan.tokens_per_minute,
+                _ => {
+                    plan.cases.push(argument);
+                    continue;
+                }
+            };
+            let number = arguments.next().unwrap_or_default();
+            *option = number
+                .parse()
+                .with_context(|| format!("{argument} wants a number"))?;
+        }
+        if plan.cases.is_empty() {
+            plan.cases = ["1", "2", "8", "half", "change"].map(str::to_owned).into();
+        }
+        Ok(plan)
+    }
+
+    async fn run(&self, case: &str) -> anyhow::Result<()> {
+        let processes = case.parse().unwrap_or(2);
+        let servers = Servers::start().await?;
+        servers.upload(&self.texts()).await?;
+        servers.provider().faults.delay(DELAY);
+        servers.provider().limit(RPM, self.tokens_per_minute);
+        let workers = Workers::start(&servers, processes, self.tokens_per_minute)?;
+        let measured = async {
+            match case {
+                "half" => self.half(&servers).await,
+                "change" => self.change(&servers).await,
+                _ => self.whole(&servers, case).await,
+            }
+        };
+        let measured = measured.await;
+        drop(workers);
+        servers.stop().await?;
+        measured
+    }
+
+    async fn whole(&self, servers: &Servers, name: &str) -> anyhow::Result<()> {
+        sleep(secs(self.warm_up)).await;
+        print(name, &self.watch(servers, self.seconds, 1.0).await?)
+    }
+
+    async fn half(&self, servers: &Servers) -> anyhow::Result<()> {
+        let measured = async {
+            sleep(secs(self.warm_up)).await;
+            self.watch(servers, self.seconds, 0.5).await
+        };
+        tokio::select! {
+            watched = measured => print("2, half taken", &watched?),
+            () = somebody_else(servers, self.tokens_per_minute / 2) => Ok(()),
+        }
+    }
+
+    async fn change(&self, servers: &Servers) -> anyhow::Result<()> {
+        sleep(secs(self.warm_up)).await;
+        for (name, share) in [("2, lowered to half", 0.5), ("2, given back", 1.0)] {
+            let limit = f64::from(self.tokens_per_minute) * share;
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a share of a u32"
+            )]
+            servers.provider().limit(RPM, limit as u32);
+            sleep(FOLLOWED_WITHIN).await;
+            print(
+                name,
+                &self.watch(servers, self.seconds.min(60), share).await?,
+            )?;
+        }
+        Ok(())
+    }
+
+    async fn watch(&self, servers: &Servers, seconds: u32, share: f64) -> anyhow::Result<Watched> {
+        let provider = servers.provider();
+        let (before, commits) = (provider.counts(), commits(servers).await?);
+        sleep(secs(seconds)).await;
+        let (after, later) = (provider.counts(), self::commits(servers).await?);
+        let more = |count: fn(&Counts) -> u64| count(&after) - count(&before);
+        let seconds = f64::from(seconds);
+        Ok(Watched {
+            allowed: f64::from(self.tokens_per_minute) * share / 60.0 * seconds,
+            used: more(|counts| counts.billed_tokens) as f64,
+            requests: more(|counts| counts.requests),
+            throttled: more(|counts| counts.throttled),
+            transactions: (later - commits) as f64 / seconds,
+        })
+    }
+
+    /// Enough for the whole time and what workers take ahead; no two texts have a sentence in common.
+    fn texts(&self) -> Vec<Upload> {
+        let minutes = (self.warm_up + self.seconds) as usize / 60 + 3;
+        let tokens = self.tokens_per_minute as usize * minutes;
+        (0..=tokens / TEXT_TOKENS).map(text).collect()
+    }
+}
+
+fn secs(seconds: u32) -> Duration {
+    Duration::from_secs(seconds.into())
+}
+
+/// Takes so many tokens a minute, a second's worth at a time.
+async fn somebody_else(servers: &Servers, tokens_per_minute: u32) {
+    let mut at = Instant::now();
+    loop {
+        at += Duration::from_secs(1);
+        sleep_until(at).await;
+        servers.provider().share(tokens_per_minute / 60);
+    }
+}
+
+async fn commits(servers: &Servers) -> anyhow::Result<i64> {
+    let commits = sqlx::query_scalar(
+        "select xact_commit + xact_rollback from pg_stat_database where datname = current_database()",
+    );
+    Ok(commits.fetch_one(&mut servers.admin().await?).await?)
+}
+
+fn print(name: &str, watched: &Watched) -> anyhow::Result<()> {
+    let percent = |part: f64, of: f64| 100.0 * part / of;
+    writeln!(
+        io::stdout(),
+        "{name:<22} {:>7.1} % {:>9} {:>9} {:>7.2} % {:>16.1}",
+        percent(watched.used, watched.allowed),
+        watched.requests,
+        watched.throttled,
+        percent(watched.throttled as f64, watched.requests as f64),
+        watched.transactions,
+    )?;
+    Ok(())
+}
+
+fn text(number: usize) -> Upload {
+    let words = (0..TEXT_TOKENS / 10)
+        .map(|word| format!("Reading {number} of gauge {word} was {}. ", word % 97));
+    Upload {
+        name: format!("readings-{number}.txt"),
+        bytes: words.collect::<String>().into_bytes(),
+    }
+}
+
+/// Processes that end with this.
+struct Workers(Vec<Child>);
+
+impl Workers {
+    fn start(servers: &Servers, processes: usize, tokens_per_minute: u32) -> anyhow::Result<Self> {
+        let tpm = tokens_per_minute.to_string();
+        let rpm = RPM.to_string();
+        let arguments = ["--drain", "--embedding-rpm", &rpm, "--embedding-tpm", &tpm];
+        let start = |_| servers.command(&arguments).spawn();
+        let workers = (0..processes).map(start).collect::<Result<_, _>>();
+        Ok(Self(workers.context("cannot start the program")?))
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        for worker in &mut self.0 {
+            // It may have ended by itself.
+            drop(worker.kill());
+            drop(worker.wait());
+        }
+    }
+}
