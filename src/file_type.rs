@@ -1,5 +1,7 @@
 //! Which files are taken, and how each type is read and cut: the rows of `file_type_configs`.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 /// A row of `file_type_configs`.
@@ -28,15 +30,21 @@ pub struct FileType {
     pub options: serde_json::Value,
 }
 
-/// All configured types.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct FileTypes(Vec<FileType>);
+/// All configured types; clones share them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct FileTypes(Arc<[FileType]>);
+
+impl FromIterator<FileType> for FileTypes {
+    fn from_iter<T: IntoIterator<Item = FileType>>(rows: T) -> Self {
+        Self(rows.into_iter().collect())
+    }
+}
 
 impl FileTypes {
     /// Takes the rows as they are.
     #[must_use]
     pub fn new(rows: Vec<FileType>) -> Self {
-        Self(rows)
+        Self(rows.into())
     }
 
     /// The rows of `seed.sql`, for the commands that work without a database.

@@ -1,10 +1,13 @@
-//! The commit: a file's new chunks replace its old ones, and the file is completed, in one short transaction.
+//! The commit: the new chunks of files replace their old ones, and the files are completed, in one short transaction.
+
+use std::collections::HashSet;
 
 use pgvector::Vector;
 use sqlx::PgConnection;
+use uuid::Uuid;
 
-use super::{Db, DbError, Unnamed, leases::fenced, ledger};
-use crate::document::{Chunk, FileId, Lease, LeaseToken, Model, UserId};
+use super::{Db, DbError, Unnamed, ledger};
+use crate::document::{Chunk, Lease, Model};
 
 /// Rows in one insert: 6 KB of vector each, so that a message stays near 3 MB.
 const ROWS_AT_ONCE: usize = 500;
@@ -24,60 +27,74 @@ pub struct Ingested {
     pub model: Model,
 }
 
+/// A file that is to be committed.
+pub(super) type Finished<'a> = (&'a Lease, &'a Ingested);
+
 impl Db {
-    /// Fences, then replaces the file's chunks, then completes it: readers see the old ones or the new ones.
+    /// Fences, then replaces the files' chunks, then completes them: readers see a file's old chunks or its new ones.
+    /// For each file, whether its lease was still ours; else nothing is written for it.
     ///
     /// # Errors
     ///
-    /// [`DbError::LeaseLost`] before anything is written, [`DbError::ModelChanged`] when the active model is no longer
-    /// the one that made the vectors, [`DbError::Unavailable`] when the database does not answer.
+    /// [`DbError::ModelChanged`] when the active model is no longer the one that made the vectors,
+    /// [`DbError::Unavailable`] when the database does not answer. Nothing is written for any of them.
     ///
     /// # Panics
     ///
     /// If there is not one vector a chunk.
-    pub async fn commit(&self, lease: &Lease, ingested: &Ingested) -> Result<(), DbError> {
-        assert_eq!(
-            ingested.chunks.len(),
-            ingested.vectors.len(),
-            "every chunk has its vector"
-        );
-        let mut tx = self.begin().await?;
-        complete(&mut tx, lease, ingested).await?;
-        hold_model(&mut tx, &ingested.model).await?;
-        delete_chunks(&mut tx, lease.file).await?;
-        for (chunks, vectors) in ingested
-            .chunks
-            .chunks(ROWS_AT_ONCE)
-            .zip(ingested.vectors.chunks(ROWS_AT_ONCE))
-        {
-            insert_chunks(&mut tx, lease, chunks, vectors, &ingested.model).await?;
+    pub(super) async fn commit_all(&self, files: &[Finished<'_>]) -> Result<Vec<bool>, DbError> {
+        for (_, ingested) in files {
+            assert_eq!(
+                ingested.chunks.len(),
+                ingested.vectors.len(),
+                "every chunk has its vector"
+            );
         }
-        ledger::forget_stash(&mut tx, lease.file).await?;
-        Ok(tx.commit().await?)
+        let mut tx = self.begin().await?;
+        let fenced = complete(&mut tx, files).await?;
+        let is_ours = |(lease, _): &Finished<'_>| fenced.contains(&lease.file.0);
+        let ours: Vec<Finished<'_>> = files.iter().copied().filter(is_ours).collect();
+        if !ours.is_empty() {
+            let models: HashSet<&Model> = ours.iter().map(|(_, done)| &done.model).collect();
+            for model in models {
+                hold_model(&mut tx, model).await?;
+            }
+            let ids: Vec<Uuid> = fenced.iter().copied().collect();
+            delete_chunks(&mut tx, &ids).await?;
+            let rows: Vec<Row<'_>> = ours.iter().flat_map(|file| rows(*file)).collect();
+            for rows in rows.chunks(ROWS_AT_ONCE) {
+                insert_chunks(&mut tx, rows).await?;
+            }
+            ledger::forget_stash(&mut tx, &ids).await?;
+        }
+        tx.commit().await?;
+        Ok(files.iter().map(is_ours).collect())
     }
 }
 
-/// Fails with `LeaseLost` before anything is written.
-async fn complete(
-    tx: &mut PgConnection,
-    lease: &Lease,
-    ingested: &Ingested,
-) -> Result<(), DbError> {
-    let done = sqlx::query!(
-        "update files
-         set processing_status = 'completed', lease_token = null, processed_at = now(),
-             extracted_text = $3, chunk_count = $4, content_sha256 = $5,
-             processing_error = null, processing_error_code = null
-         where id = $1 and lease_token = $2",
-        lease.file as FileId,
-        lease.token as LeaseToken,
-        ingested.text,
-        i32::try_from(ingested.chunks.len()).unwrap_or(i32::MAX),
-        &ingested.sha256,
+/// Completes the files whose leases are still ours, before anything else is written; which these are.
+async fn complete(tx: &mut PgConnection, files: &[Finished<'_>]) -> Result<HashSet<Uuid>, DbError> {
+    let leases = files.iter().map(|(lease, _)| lease);
+    let ids: Vec<Uuid> = leases.clone().map(|lease| lease.file.0).collect();
+    let tokens: Vec<Uuid> = leases.map(|lease| lease.token.0).collect();
+    let ingested = files.iter().map(|(_, ingested)| ingested);
+    let texts: Vec<&str> = ingested.clone().map(|ingested| &*ingested.text).collect();
+    let counts: Vec<i32> = ingested
+        .clone()
+        .map(|ingested| i32::try_from(ingested.chunks.len()).unwrap_or(i32::MAX))
+        .collect();
+    let hashes: Vec<&[u8]> = ingested.map(|ingested| &ingested.sha256[..]).collect();
+    let fenced = sqlx::query_file_scalar!(
+        "src/db/sql/complete_files.sql",
+        &ids,
+        &tokens,
+        &texts as &[&str],
+        &counts,
+        &hashes as &[&[u8]],
     )
-    .execute(Unnamed(tx))
+    .fetch_all(Unnamed(tx))
     .await?;
-    fenced(&done)
+    Ok(fenced.into_iter().collect())
 }
 
 /// Holds the active model until the commit, so that a cutover waits for us or we see it.
@@ -99,41 +116,56 @@ async fn hold_model(tx: &mut PgConnection, model: &Model) -> Result<(), DbError>
     }
 }
 
-async fn delete_chunks(tx: &mut PgConnection, file: FileId) -> Result<(), DbError> {
-    sqlx::query!(
-        "delete from document_chunks where file_id = $1",
-        file as FileId
-    )
-    .execute(Unnamed(tx))
-    .await?;
+async fn delete_chunks(tx: &mut PgConnection, files: &[Uuid]) -> Result<(), DbError> {
+    sqlx::query!("delete from document_chunks where file_id = any($1)", files)
+        .execute(Unnamed(tx))
+        .await?;
     Ok(())
+}
+
+/// A chunk, its vector, the model that made it, and whose it is.
+#[derive(Clone, Copy)]
+struct Row<'a> {
+    lease: &'a Lease,
+    model: &'a Model,
+    chunk: &'a Chunk,
+    vector: &'a Vector,
+}
+
+fn rows<'a>((lease, ingested): Finished<'a>) -> impl Iterator<Item = Row<'a>> {
+    let chunks = ingested.chunks.iter().zip(&ingested.vectors);
+    chunks.map(move |(chunk, vector)| Row {
+        lease,
+        model: &ingested.model,
+        chunk,
+        vector,
+    })
 }
 
 /// Inserts by arrays in binary form. COPY would take 13 % less, but Postgres refuses it to a role that is under
 /// row-level security, which the worker's role is on purpose.
-async fn insert_chunks(
-    tx: &mut PgConnection,
-    lease: &Lease,
-    chunks: &[Chunk],
-    vectors: &[Vector],
-    model: &Model,
-) -> Result<(), DbError> {
+async fn insert_chunks(tx: &mut PgConnection, rows: &[Row<'_>]) -> Result<(), DbError> {
     let number = |n: u32| i32::try_from(n).unwrap_or(i32::MAX);
-    let indexes: Vec<i32> = chunks.iter().map(|chunk| number(chunk.index)).collect();
-    let contents: Vec<&str> = chunks.iter().map(Chunk::text).collect();
-    let pages: Vec<Option<i32>> = chunks.iter().map(|chunk| chunk.page.map(number)).collect();
+    let chunks = rows.iter().map(|row| row.chunk);
+    let files: Vec<Uuid> = rows.iter().map(|row| row.lease.file.0).collect();
+    let users: Vec<Uuid> = rows.iter().map(|row| row.lease.user.0).collect();
+    let models: Vec<&str> = rows.iter().map(|row| &*row.model.name).collect();
+    let indexes: Vec<i32> = chunks.clone().map(|chunk| number(chunk.index)).collect();
+    let contents: Vec<&str> = chunks.clone().map(Chunk::text).collect();
+    let pages: Vec<Option<i32>> = chunks.clone().map(|chunk| chunk.page.map(number)).collect();
     let headings: Vec<Option<&str>> = chunks
-        .iter()
+        .clone()
         .map(|chunk| chunk.heading.as_deref())
         .collect();
-    let tokens: Vec<i32> = chunks.iter().map(|chunk| number(chunk.tokens)).collect();
-    let hashes: Vec<&[u8]> = chunks.iter().map(|chunk| &chunk.sha256[..]).collect();
-    let metadata: Vec<serde_json::Value> = chunks.iter().map(metadata).collect();
+    let tokens: Vec<i32> = chunks.clone().map(|chunk| number(chunk.tokens)).collect();
+    let hashes: Vec<&[u8]> = chunks.clone().map(|chunk| &chunk.sha256[..]).collect();
+    let metadata: Vec<serde_json::Value> = chunks.map(metadata).collect();
+    let vectors: Vec<&Vector> = rows.iter().map(|row| row.vector).collect();
     let done = sqlx::query_file!(
         "src/db/sql/insert_chunks.sql",
-        lease.file as FileId,
-        lease.user as UserId,
-        model.name,
+        &files,
+        &users,
+        &models as &[&str],
         &indexes,
         &contents as &[&str],
         &pages as &[Option<i32>],
@@ -141,13 +173,13 @@ async fn insert_chunks(
         &tokens,
         &hashes as &[&[u8]],
         &metadata,
-        vectors as &[Vector],
+        &vectors as &[&Vector],
     )
     .execute(Unnamed(tx))
     .await?;
     assert_eq!(
         done.rows_affected(),
-        chunks.len() as u64,
+        rows.len() as u64,
         "every chunk became a row"
     );
     Ok(())

@@ -278,7 +278,7 @@ impl Db {
 }
 
 /// A write that ends a lease touched its one row, or the lease was lost.
-pub(super) fn fenced(done: &PgQueryResult) -> Result<(), DbError> {
+fn fenced(done: &PgQueryResult) -> Result<(), DbError> {
     match done.rows_affected() {
         1 => Ok(()),
         _ => Err(DbError::LeaseLost),

@@ -165,43 +165,46 @@ pub async fn settle(tx: &mut PgConnection, settlement: &Settlement) -> Result<()
     Ok(())
 }
 
-/// Vectors that this user has already paid for, by the hash of their text.
+/// Vectors that users have already paid for, by the user and the hash of the text.
+pub type Known = HashMap<(UserId, [u8; 32]), Vec<f32>>;
+
+/// Which of these texts have vectors already: each a user's, who has paid for it.
 ///
 /// # Errors
 ///
 /// If the database is not available or refuses.
 pub async fn recall(
     tx: &mut PgConnection,
-    user: UserId,
     model: &Model,
-    hashes: &[[u8; 32]],
-) -> Result<HashMap<[u8; 32], Vec<f32>>, DbError> {
-    let hashes = hashes.iter().map(|hash| hash.to_vec()).collect::<Vec<_>>();
+    texts: &[(UserId, [u8; 32])],
+) -> Result<Known, DbError> {
+    let users: Vec<Uuid> = texts.iter().map(|(user, _)| user.0).collect();
+    let hashes: Vec<&[u8]> = texts.iter().map(|(_, hash)| &hash[..]).collect();
     let rows = query_file!(
         "src/db/sql/recall_vectors.sql",
-        user.0,
+        &users,
         model.name,
         dimensions(model),
-        &hashes,
+        &hashes as &[&[u8]],
     )
     .fetch_all(Unnamed(tx))
     .await?;
     let known = rows.into_iter().filter_map(|row| {
         let hash = <[u8; 32]>::try_from(row.sha256).ok()?;
-        Some((hash, row.vector.into()))
+        Some(((UserId(row.user), hash), row.vector.into()))
     });
     Ok(known.collect())
 }
 
-/// Drops a file's stashed vectors; its chunks hold them now.
+/// Drops the stashed vectors of files; their chunks hold them now.
 ///
 /// # Errors
 ///
 /// If the database is not available or refuses.
-pub async fn forget_stash(tx: &mut PgConnection, file: FileId) -> Result<(), DbError> {
+pub async fn forget_stash(tx: &mut PgConnection, files: &[Uuid]) -> Result<(), DbError> {
     query!(
-        "delete from orion_ingest.stashed_vectors where file_id = $1",
-        file.0
+        "delete from orion_ingest.stashed_vectors where file_id = any($1)",
+        files
     )
     .execute(Unnamed(tx))
     .await?;
@@ -223,19 +226,26 @@ pub async fn spent_today(tx: &mut PgConnection, price_per_mtok: f64) -> Result<S
     })
 }
 
-/// What is left of a user's own quota.
+/// What is left of the users' own quotas; those without one are left out.
 ///
 /// # Errors
 ///
 /// If the database is not available or refuses.
-pub async fn allowance(tx: &mut PgConnection, user: UserId) -> Result<Allowance, DbError> {
-    let row = query_file!("src/db/sql/allowance.sql", user.0)
-        .fetch_optional(Unnamed(tx))
+pub async fn allowances(
+    tx: &mut PgConnection,
+    users: &[Uuid],
+) -> Result<HashMap<UserId, Allowance>, DbError> {
+    let rows = query_file!("src/db/sql/allowances.sql", users)
+        .fetch_all(Unnamed(tx))
         .await?;
-    Ok(row.map_or_else(Allowance::default, |row| Allowance {
-        tokens: row.tokens,
-        usd: row.cost_usd,
-    }))
+    let left = rows.into_iter().map(|row| {
+        let allowance = Allowance {
+            tokens: row.tokens,
+            usd: row.cost_usd,
+        };
+        (UserId(row.user), allowance)
+    });
+    Ok(left.collect())
 }
 
 fn dimensions(model: &Model) -> i32 {

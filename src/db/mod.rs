@@ -9,6 +9,7 @@ mod chunks;
 mod error;
 mod file_types;
 mod files;
+mod group;
 mod leases;
 pub mod ledger;
 mod listen;
@@ -64,6 +65,8 @@ pub struct Db {
     pool: PgPool,
     /// The earliest turn of any tenant and when it was read; claims start there.
     floor: Arc<Mutex<Option<(OffsetDateTime, Instant)>>>,
+    /// Files that are committed together.
+    group: Arc<group::Group>,
 }
 
 impl Db {
@@ -90,6 +93,7 @@ impl Db {
         Ok(Self {
             pool,
             floor: Arc::default(),
+            group: Arc::default(),
         })
     }
 

@@ -3,7 +3,7 @@
 //! An answer that we hold is booked however long the database takes, since it is paid for.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -14,13 +14,13 @@ use uuid::Uuid;
 
 use super::{
     EmbeddingError, Piece, Settings, Totals, Vectors,
-    pump::Wanted,
+    pump::{Lookup, Wanted},
     request::{MAX_BACKOFF, backoff},
 };
 use crate::{
     db::{
         Db, DbError,
-        ledger::{self, Allowance, Outgoing, Owner, Settlement, Share},
+        ledger::{self, Allowance, Known, Outgoing, Owner, Settlement, Share},
     },
     document::{FileId, Model, UserId},
     embed::{openai::Answer, price::cost_usd},
@@ -65,28 +65,41 @@ impl Books {
         }
     }
 
-    /// The vectors that the user has already paid for; an error if the user's quota does not allow to buy the others.
+    /// For each file the vectors that its user has already paid for; an error if the user's quota does not allow to buy
+    /// the others.
     pub(super) async fn recall(
         &self,
-        user: UserId,
-        pieces: &[Piece],
-    ) -> Result<Vectors, EmbeddingError> {
-        let hashes = pieces.iter().map(|piece| piece.sha256).collect::<Vec<_>>();
+        lookups: &[Lookup],
+    ) -> Result<Vec<Result<Vectors, EmbeddingError>>, DbError> {
+        let texts = |lookup: &Lookup| {
+            let user = lookup.user;
+            let texts = lookup.pieces.iter().map(move |piece| (user, piece.sha256));
+            texts.collect::<Vec<_>>()
+        };
+        let texts: Vec<_> = lookups.iter().flat_map(texts).collect();
         let mut tx = self.db.begin().await?;
-        let known = ledger::recall(&mut tx, user, &self.model, &hashes).await?;
-        let tokens = pieces
-            .iter()
-            .filter(|piece| !known.contains_key(&piece.sha256))
-            .map(|piece| u64::from(piece.tokens))
-            .sum();
-        if tokens > 0 {
-            let allowance = ledger::allowance(&mut tx, user).await?;
-            self.check_allowance(allowance, tokens)?;
-        }
-        Ok(known)
+        let mut known = ledger::recall(&mut tx, &self.model, &texts).await?;
+        let costs: Vec<u64> = lookups.iter().map(|lookup| lookup.costs(&known)).collect();
+        let buyers = lookups.iter().zip(&costs).filter(|(_, cost)| **cost > 0);
+        let buyers: BTreeSet<Uuid> = buyers.map(|(lookup, _)| lookup.user.0).collect();
+        let allowances = if buyers.is_empty() {
+            HashMap::new()
+        } else {
+            let buyers: Vec<Uuid> = buyers.into_iter().collect();
+            ledger::allowances(&mut tx, &buyers).await?
+        };
+        let recall = |(lookup, cost): (&Lookup, u64)| {
+            let left = allowances.get(&lookup.user).copied().unwrap_or_default();
+            self.check_allowance(left, cost)?;
+            Ok(lookup.take_from(&mut known))
+        };
+        Ok(lookups.iter().zip(costs).map(recall).collect())
     }
 
     fn check_allowance(&self, left: Allowance, tokens: u64) -> Result<(), EmbeddingError> {
+        if tokens == 0 {
+            return Ok(());
+        }
         let need = i64::try_from(tokens).unwrap_or(i64::MAX);
         let cost = cost_usd(tokens, self.price_per_mtok);
         if left.tokens.is_none_or(|left| need <= left) && left.usd.is_none_or(|left| cost <= left) {
@@ -225,6 +238,21 @@ impl Books {
 
     fn totals(&self) -> MutexGuard<'_, Totals> {
         self.totals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lookup {
+    /// The tokens of what is not known.
+    fn costs(&self, known: &Known) -> u64 {
+        let is_new = |piece: &&Piece| !known.contains_key(&(self.user, piece.sha256));
+        let new = self.pieces.iter().filter(is_new);
+        new.map(|piece| u64::from(piece.tokens)).sum()
+    }
+
+    /// What is known of its texts, which no other asks for.
+    fn take_from(&self, known: &mut Known) -> Vectors {
+        let take = |piece: &Piece| Some((piece.sha256, known.remove(&(self.user, piece.sha256))?));
+        self.pieces.iter().filter_map(take).collect()
     }
 }
 

@@ -20,6 +20,12 @@ use crate::{
 /// How long a stopped pump waits for the answers under way: what `SHUTDOWN_GRACE` leaves of Kubernetes' 30 s.
 const FINISH_WITHIN: Duration = Duration::from_secs(4);
 
+/// Look-ups at once: a note does not wait for those of a long document.
+const MAX_RECALLS: usize = 2;
+
+/// Texts that are looked up at once, unless one file has more: each may bring a vector of some kilobytes.
+const MAX_RECALLED: usize = 1_000;
+
 /// A text of a user: embedded once however many files ask for it.
 type Key = (UserId, [u8; 32]);
 
@@ -47,16 +53,18 @@ pub(super) struct Outcome {
     pub(super) results: Vec<Result<Vec<f32>, EmbeddingError>>,
 }
 
-/// What a user already has of the texts that a file asks for.
+/// Texts of a file that nobody else has asked for: does their user have vectors of them?
 #[derive(Debug)]
-struct Recall {
+pub(super) struct Lookup {
     job: u64,
-    user: UserId,
-    pieces: Vec<Piece>,
-    known: Result<Vectors, EmbeddingError>,
+    pub(super) user: UserId,
+    pub(super) pieces: Vec<Piece>,
     /// The file is on its way until its texts are in line.
     _expecting: Expecting,
 }
+
+/// What users already have of the texts that were looked up together.
+type Recalls = Vec<(Lookup, Result<Vectors, EmbeddingError>)>;
 
 /// Packs, sends and scatters. Its owner polls [`Pump::run`]; it spawns nothing.
 #[derive(Debug)]
@@ -64,6 +72,8 @@ pub struct Pump {
     desk: Arc<Desk>,
     inbox: mpsc::Receiver<Order>,
     expected: Arc<Expected>,
+    /// What came while others are looked up.
+    lookups: Vec<Lookup>,
     batcher: Batcher,
     /// Who waits for a text that is being looked up, in line or in flight.
     waiters: HashMap<Key, Waiters>,
@@ -113,6 +123,7 @@ impl Pump {
             desk: Arc::new(desk),
             inbox,
             expected,
+            lookups: Vec::new(),
             batcher: Batcher::new(within_rate(settings)),
             waiters: HashMap::new(),
             jobs: HashMap::new(),
@@ -135,14 +146,19 @@ impl Pump {
             let is_due = self.is_due();
             desk.count_waiting(self.batcher.len());
             let reopens_at = desk.reopens_at();
+            if recalls.len() < MAX_RECALLS && !self.lookups.is_empty() {
+                recalls.push(self.recall());
+            }
             tokio::select! {
                 biased;
                 () = desk.stop.cancelled() => break,
                 order = self.inbox.recv() => match order {
-                    Some(order) => recalls.extend(self.take(order)),
+                    Some(order) => self.take(order),
                     None => break,
                 },
-                Some(recall) = recalls.next(), if !recalls.is_empty() => self.line_up(recall),
+                Some(recalls) = recalls.next(), if !recalls.is_empty() => {
+                    recalls.into_iter().for_each(|(lookup, known)| self.line_up(lookup, known));
+                }
                 Some(outcome) = in_flight.next(), if !in_flight.is_empty() => self.scatter(outcome),
                 Ok(turn) = Arc::clone(&self.turnstile).acquire_owned(), if has_room && is_due => {
                     in_flight.extend(self.pack(turn));
@@ -175,7 +191,7 @@ impl Pump {
     /// Notes who waits for what; texts that nobody has asked for yet are looked up before they are bought.
     ///
     /// Noting comes first: a text that is bought meanwhile has been noted before or is found by the look-up.
-    fn take(&mut self, order: Order) -> Option<impl Future<Output = Recall> + use<>> {
+    fn take(&mut self, order: Order) {
         let Order {
             job,
             answer,
@@ -210,46 +226,62 @@ impl Pump {
         if missing == 0 {
             // A file without texts has its vectors; if it was given up meanwhile, nobody listens.
             drop(pending.answer.send(Ok(pending.vectors)));
-            return None;
+            return;
         }
         self.jobs.insert(id, pending);
-        if pieces.is_empty() {
-            return None;
-        }
-        let desk = Arc::clone(&self.desk);
-        Some(async move {
-            let known = desk.books.recall(job.user, &pieces).await;
-            Recall {
+        if !pieces.is_empty() {
+            self.lookups.push(Lookup {
                 job: id,
                 user: job.user,
                 pieces,
-                known,
                 _expecting: expecting,
-            }
-        })
+            });
+        }
+    }
+
+    /// Looks up what has come so far, all of it at once as far as the texts are not too many.
+    fn recall(&mut self) -> impl Future<Output = Recalls> + use<> {
+        let mut texts = 0;
+        let fits = |lookup: &&Lookup| {
+            texts += lookup.pieces.len();
+            texts <= MAX_RECALLED
+        };
+        let count = self.lookups.iter().take_while(fits).count().max(1);
+        let lookups: Vec<Lookup> = self.lookups.drain(..count).collect();
+        let desk = Arc::clone(&self.desk);
+        async move {
+            let known = match desk.books.recall(&lookups).await {
+                Ok(known) => known,
+                Err(error) => {
+                    let error = EmbeddingError::from(error);
+                    vec![Err(error); lookups.len()]
+                }
+            };
+            lookups.into_iter().zip(known).collect()
+        }
     }
 
     /// Hands out what is already paid for and puts the rest in line.
-    fn line_up(&mut self, recall: Recall) {
-        let mut known = match recall.known {
+    fn line_up(&mut self, lookup: Lookup, known: Result<Vectors, EmbeddingError>) {
+        let mut known = match known {
             Ok(known) => known,
             Err(error) => {
-                for piece in recall.pieces {
-                    self.give_up((recall.user, piece.sha256), recall.job, &error);
+                for piece in lookup.pieces {
+                    self.give_up((lookup.user, piece.sha256), lookup.job, &error);
                 }
                 return;
             }
         };
         let closed = self.desk.closed();
-        for piece in recall.pieces {
-            let key = (recall.user, piece.sha256);
+        for piece in lookup.pieces {
+            let key = (lookup.user, piece.sha256);
             if let Some(vector) = known.remove(&piece.sha256) {
                 self.desk.count_reused();
                 self.give(key, Ok(vector));
             } else if let Some(error) = &closed {
                 self.give(key, Err(error.clone()));
             } else {
-                self.push(recall.user, piece);
+                self.push(lookup.user, piece);
             }
         }
     }

@@ -61,7 +61,7 @@ pub struct Hints {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
     /// Every row of `file_type_configs`, the disabled ones too: detection needs them.
-    pub types: Vec<FileType>,
+    pub types: FileTypes,
     /// Most text that may come out of a file.
     pub max_text_bytes: u64,
     /// Most pages that a file may have.
@@ -78,7 +78,7 @@ impl Settings {
     #[must_use]
     pub fn new(types: &FileTypes) -> Self {
         Self {
-            types: types.iter().cloned().collect(),
+            types: types.clone(),
             max_text_bytes: MAX_TEXT_BYTES,
             max_pages: MAX_PAGES,
         }
@@ -96,16 +96,16 @@ pub fn extract(bytes: &[u8], hints: &Hints, settings: &Settings) -> Result<Docum
     if bytes.is_empty() {
         return Err(ExtractError::NoText);
     }
-    let types = FileTypes::new(settings.types.clone());
+    let types = &settings.types;
     let (row, pages) = match detect::shape(bytes) {
         Shape::Foreign(mime_type) => return Err(ExtractError::unsupported(mime_type)),
         Shape::Locked => return Err(ExtractError::Encrypted),
         Shape::CutZip => return Err(ExtractError::corrupt("its end is missing")),
         Shape::Read(format) => {
-            let row = enabled(detect::format_row(&types, hints, format)?)?;
+            let row = enabled(detect::format_row(types, hints, format)?)?;
             (row, read(format, bytes, settings, &row.options)?)
         }
-        Shape::Text => read_text(bytes, hints, &types, settings)?,
+        Shape::Text => read_text(bytes, hints, types, settings)?,
     };
     if pages.iter().all(|page| page.blocks.is_empty()) {
         return Err(ExtractError::NoText);

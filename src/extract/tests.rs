@@ -220,9 +220,11 @@ fn binary_data_named_as_a_document_is_damaged() {
 #[test]
 fn a_type_that_is_switched_off_is_refused_by_what_the_bytes_show() {
     let mut settings = settings();
-    for row in &mut settings.types {
-        row.enabled = row.extractor != "html";
-    }
+    let types = settings.types.iter().map(|row| FileType {
+        enabled: row.extractor != "html",
+        ..row.clone()
+    });
+    settings.types = types.collect();
     let hints = Hints::default();
     let refused = extract(b"<html><p>a", &hints, &settings).expect_err("switched off");
     assert_eq!(refused.code(), Code::TypeDisabled);

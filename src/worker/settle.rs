@@ -101,6 +101,7 @@ async fn finish(app: &App, lease: &Lease, shutdown: &Shutdown) -> End {
     // The commit is not raced against the keeper: its lock on the row is the lease now, for which a renewal would wait.
     let committed = match ingested {
         Ok(ingested) => {
+            let ingested = Arc::new(ingested);
             let commit = app.db.commit(lease, &ingested);
             let committed = app.metrics.time(Stage::Commit, commit).await;
             committed

@@ -138,7 +138,7 @@ async fn a_file_of_many_chunks_is_committed_whole() {
     let lease = db.claim(1, PATIENCE, &Scope::All).await.unwrap().remove(0);
     let texts: Vec<String> = (0..1203).map(|n| format!("chunk {n}")).collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    db.commit(&lease, &ingested(&texts)).await.unwrap();
+    db.commit(&lease, &ingested(&texts).into()).await.unwrap();
     let chunks = stack.chunks(file).await;
     let found: Vec<&str> = chunks.iter().map(|chunk| chunk.content.as_str()).collect();
     assert_eq!(found, texts);
@@ -269,7 +269,7 @@ async fn vectors_of_a_model_that_is_no_longer_active_are_not_committed() {
     stack
         .sql("update orion_ingest.active_models set model = 'another' where target = 'chunks'")
         .await;
-    let written = db.commit(&lease, &ingested(&["tea"])).await;
+    let written = db.commit(&lease, &ingested(&["tea"]).into()).await;
     assert!(matches!(written, Err(DbError::ModelChanged)), "{written:?}");
     assert!(
         !worker.app.refresh().await.unwrap(),

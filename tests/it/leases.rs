@@ -45,11 +45,14 @@ async fn a_worker_whose_lease_ran_out_cannot_commit() {
     let quick = claim_one(&db).await;
     assert_eq!(quick.file, file);
     assert!(is_lost(
-        &db.commit(&slow, &ingested(&["slow", "slower"])).await
+        &db.commit(&slow, &ingested(&["slow", "slower"]).into())
+            .await
     ));
     assert_eq!(stack.state(file).await.outcome(), ("processing", None));
     assert_eq!(stack.chunks(file).await, []);
-    db.commit(&quick, &ingested(&["quick"])).await.unwrap();
+    db.commit(&quick, &ingested(&["quick"]).into())
+        .await
+        .unwrap();
     let chunks = stack.chunks(file).await;
     assert_eq!(chunks.len(), 1);
     assert_eq!(chunks[0].content, "quick");
@@ -86,8 +89,10 @@ async fn a_lease_ends_once() {
     stack.file(stack.user().await, "a.txt", "tea").await;
     let db = stack.worker().await.app.db.clone();
     let lease = claim_one(&db).await;
-    db.commit(&lease, &ingested(&["tea"])).await.unwrap();
-    assert!(is_lost(&db.commit(&lease, &ingested(&["tea"])).await));
+    db.commit(&lease, &ingested(&["tea"]).into()).await.unwrap();
+    assert!(is_lost(
+        &db.commit(&lease, &ingested(&["tea"]).into()).await
+    ));
     assert!(is_lost(&db.release(&lease).await));
 }
 
@@ -107,11 +112,11 @@ async fn a_reingest_that_the_owner_asks_for_meanwhile_makes_the_old_worker_write
     assert_eq!((asked.attempts, asked.leases_lost), (0, 0));
     assert_eq!(asked.token, None);
     assert!(asked.due_in <= 0.0, "{asked:?}");
-    assert!(is_lost(&db.commit(&old, &ingested(&["old"])).await));
+    assert!(is_lost(&db.commit(&old, &ingested(&["old"]).into()).await));
     assert!(is_lost(&db.release(&old).await));
     assert_eq!(stack.chunks(file).await, []);
     let new = claim_one(&db).await;
-    db.commit(&new, &ingested(&["new"])).await.unwrap();
+    db.commit(&new, &ingested(&["new"]).into()).await.unwrap();
     assert_eq!(stack.chunks(file).await[0].content, "new");
 }
 

@@ -18,7 +18,7 @@ use orion_ingest::{
         sandbox::{COMMAND, Sandbox, SandboxError, Settings},
     },
     failure::{Code, Verdict},
-    file_type::FileType,
+    file_type::{FileType, FileTypes},
     spawner::Spawner,
 };
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
@@ -31,10 +31,10 @@ const NOBODY: UserId = UserId::NOBODY;
 
 fn types() -> ExtractSettings {
     ExtractSettings {
-        types: vec![
+        types: FileTypes::new(vec![
             file_type("text/plain", "txt", "text"),
             file_type("application/pdf", "pdf", "pdf"),
-        ],
+        ]),
         max_text_bytes: 8 << 20,
         max_pages: 100,
     }

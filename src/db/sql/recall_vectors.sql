@@ -1,14 +1,15 @@
--- Vectors that user $1 already has for texts with the hashes $4, by model $2 with $3 dimensions: from chunks, and from
--- answers whose files are not committed yet. A chunk whose model is unknown is not reused.
-select distinct on (known.content_sha256)
-    known.content_sha256 as "sha256!", known.embedding as "vector!: Vector"
-from (
-    select c.content_sha256, c.embedding
+-- Vectors that the users $1 already have for texts with the hashes $4 (as many), by model $2 with $3 dimensions: from
+-- chunks, and from answers whose files are not committed yet. A chunk whose model is unknown is not reused.
+select distinct on (known.user_id, known.content_sha256)
+    known.user_id as "user!", known.content_sha256 as "sha256!", known.embedding as "vector!: Vector"
+from unnest($1::uuid[], $4::bytea[]) as wanted (user_id, content_sha256)
+cross join lateral (
+    select c.user_id, c.content_sha256, c.embedding
     from public.document_chunks c
-    where c.user_id = $1 and c.embedding_model = $2 and c.content_sha256 = any($4)
+    where c.user_id = wanted.user_id and c.content_sha256 = wanted.content_sha256 and c.embedding_model = $2
         and c.embedding is not null and vector_dims(c.embedding) = $3
     union all
-    select s.content_sha256, s.embedding
+    select s.user_id, s.content_sha256, s.embedding
     from orion_ingest.stashed_vectors s
-    where s.user_id = $1 and s.model = $2 and s.dimensions = $3 and s.content_sha256 = any($4)
+    where s.user_id = wanted.user_id and s.content_sha256 = wanted.content_sha256 and s.model = $2 and s.dimensions = $3
 ) as known

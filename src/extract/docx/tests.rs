@@ -45,7 +45,7 @@ fn docx(body: &str, parts: &[(&str, &str)]) -> Vec<u8> {
 
 fn settings() -> Settings {
     Settings {
-        types: Vec::new(),
+        types: crate::file_type::FileTypes::default(),
         max_text_bytes: 1 << 20,
         max_pages: 10,
     }

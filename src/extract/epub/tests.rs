@@ -38,7 +38,7 @@ fn opf(items: &[&str], spine: &str) -> String {
 
 fn read(parts: &[(&str, &str)]) -> Result<Vec<Vec<String>>, ExtractError> {
     let settings = Settings {
-        types: Vec::new(),
+        types: crate::file_type::FileTypes::default(),
         max_text_bytes: 1 << 20,
         max_pages: 3,
     };

@@ -321,7 +321,7 @@ mod tests {
 
     fn settings() -> Settings {
         Settings {
-            types: Vec::new(),
+            types: crate::file_type::FileTypes::default(),
             max_text_bytes: 1 << 20,
             max_pages: 2,
         }

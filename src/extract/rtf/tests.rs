@@ -2,7 +2,7 @@ use super::*;
 
 fn read(rtf: &[u8]) -> Result<Vec<(BlockKind, String)>, ExtractError> {
     let settings = Settings {
-        types: Vec::new(),
+        types: crate::file_type::FileTypes::default(),
         max_text_bytes: 1 << 26,
         max_pages: 1,
     };

@@ -1,5 +1,6 @@
--- What user $1 may still spend this UTC month: tokens and dollars, each null where no quota is set.
+-- What the users $1 may still spend this UTC month: tokens and dollars, each null where no quota is set.
 select
+    p.id as "user!",
     (p.monthly_token_quota - used.tokens)::bigint as tokens,
     (p.monthly_cost_quota_usd - used.cost_usd)::float8 as cost_usd
 from public.user_profiles p
@@ -8,4 +9,4 @@ cross join lateral (
     from public.usage_logs l
     where l.user_id = p.id and l.created_at >= date_trunc('month', now(), 'UTC')
 ) as used
-where p.id = $1 and (p.monthly_token_quota is not null or p.monthly_cost_quota_usd is not null)
+where p.id = any($1) and (p.monthly_token_quota is not null or p.monthly_cost_quota_usd is not null)
