@@ -132,7 +132,7 @@ struct Row<'a> {
     vector: &'a Vector,
 }
 
-fn rows<'a>((lease, ingested): Finished<'a>) -> impl Iterator<Item = Row<'a>> {
+fn rows((lease, ingested): Finished<'_>) -> impl Iterator<Item = Row<'_>> {
     let chunks = ingested.chunks.iter().zip(&ingested.vectors);
     chunks.map(move |(chunk, vector)| Row {
         lease,

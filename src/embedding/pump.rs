@@ -157,7 +157,9 @@ impl Pump {
                     None => break,
                 },
                 Some(recalls) = recalls.next(), if !recalls.is_empty() => {
-                    recalls.into_iter().for_each(|(lookup, known)| self.line_up(lookup, known));
+                    for (lookup, known) in recalls {
+                        self.line_up(lookup, known);
+                    }
                 }
                 Some(outcome) = in_flight.next(), if !in_flight.is_empty() => self.scatter(outcome),
                 Ok(turn) = Arc::clone(&self.turnstile).acquire_owned(), if has_room && is_due => {
