@@ -204,7 +204,7 @@ async fn commits(servers: &Servers) -> anyhow::Result<i64> {
 }
 
 fn print(name: &str, watched: &Watched) -> anyhow::Result<()> {
-    let percent = |part: f64, of: f64| 100.0 * part / of;
+    let percent = |part: f64, of: f64| 100.0 * part / of.max(1.0);
     writeln!(
         io::stdout(),
         "{name:<22} {:>7.1} % {:>9} {:>9} {:>7.2} % {:>16.1}",
