@@ -51,6 +51,15 @@ pub struct Document {
     pub pages: Vec<Page>,
 }
 
+impl Document {
+    /// Bytes of text in it.
+    #[must_use]
+    pub fn text_bytes(&self) -> usize {
+        let blocks = self.pages.iter().flat_map(|page| &page.blocks);
+        blocks.map(|block| block.text.len()).sum()
+    }
+}
+
 /// A page of a [`Document`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Page {

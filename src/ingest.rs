@@ -79,12 +79,18 @@ async fn extract(
         .await
 }
 
-/// Cuts the text off the async threads.
+/// Texts that are cut in less time than it takes to hand them to another thread and back.
+const SHORT_TEXT: usize = 8 << 10;
+
+/// Cuts the text, a long one off the async threads.
 async fn cut(app: &App, types: &FileTypes, document: Document) -> Result<Chunked, IngestError> {
     let file_type = types
         .by_mime(&document.mime_type)
         .ok_or(IngestError::Chunk)?;
     let settings = chunk::Settings::of(file_type, app.tokenizer);
+    if document.text_bytes() <= SHORT_TEXT {
+        return Ok(chunk::chunk(&document, &settings));
+    }
     tokio::task::spawn_blocking(move || chunk::chunk(&document, &settings))
         .await
         .map_err(|_| IngestError::Chunk)

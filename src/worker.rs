@@ -166,6 +166,10 @@ pub async fn work(
         tokio::select! {
             Some(settled) = hands.join_next() => {
                 storage_refused = tell(settled, &mut on_settled);
+                // Files that are committed together make room together, for one claim.
+                while let Some(settled) = hands.try_join_next() {
+                    storage_refused |= tell(settled, &mut on_settled);
+                }
                 look.room_came(storage_refused);
             }
             Ok(()) = waiting.changed() => look.room_came(storage_refused),

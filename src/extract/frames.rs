@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use thiserror::Error;
 
 pub use self::{
-    pipe::{read, read_async, write, write_async},
+    pipe::{read, read_async, write},
     wire::{Assembler, CONTINUES, Header, MAX_PAYLOAD, cost, frames},
 };
 use super::{ExtractError, Hints, Settings};

@@ -1,8 +1,8 @@
-//! Messages to and from a pipe: blocking for the child, async for the worker.
+//! Messages to and from a pipe: blocking for the child, async for what the worker reads.
 
 use std::io::{self, Read, Write};
 
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use super::{
     FrameError, Kind,
@@ -44,23 +44,6 @@ pub fn read(
             return Ok(Some(message));
         }
     }
-}
-
-/// [`write()`] for the worker.
-///
-/// # Errors
-///
-/// Those of the pipe.
-pub async fn write_async(
-    pipe: &mut (impl AsyncWrite + Unpin),
-    kind: Kind,
-    payload: &[u8],
-) -> io::Result<()> {
-    for (header, part) in frames(kind, payload) {
-        pipe.write_all(&header.encode()).await?;
-        pipe.write_all(part).await?;
-    }
-    pipe.flush().await
 }
 
 /// [`read`] for the worker.

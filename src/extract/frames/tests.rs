@@ -114,7 +114,7 @@ async fn the_worker_reads_what_the_child_writes() {
     let payload = vec![7; 2 * MAX_PAYLOAD + 1];
     let mut pipe = Vec::new();
     write(&mut pipe, Kind::Page, &payload).unwrap();
-    write_async(&mut pipe, Kind::Done, b"{}").await.unwrap();
+    write(&mut pipe, Kind::Done, b"{}").unwrap();
     let mut pipe = &pipe[..];
     let mut assembler = Assembler::new(u64::MAX);
     let first = read_async(&mut pipe, &mut assembler).await.unwrap();

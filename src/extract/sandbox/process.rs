@@ -4,7 +4,7 @@ use std::{fs, io, process::Stdio, time::Duration};
 
 use futures_util::FutureExt as _;
 use tokio::{
-    io::AsyncReadExt as _,
+    io::{AsyncReadExt as _, BufReader},
     process::{Child, ChildStdin, ChildStdout, Command},
     time,
 };
@@ -25,7 +25,7 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 pub(super) struct Process {
     child: Child,
     input: ChildStdin,
-    output: ChildStdout,
+    output: BufReader<ChildStdout>,
     complaint: Complaint,
     /// Took every question whole and answered it, so that the next one cannot be taken for a part of the last.
     in_step: bool,
@@ -42,7 +42,7 @@ impl Process {
         Ok(Self {
             child,
             input,
-            output,
+            output: BufReader::new(output),
             complaint: Complaint::of(errors),
             in_step: true,
         })

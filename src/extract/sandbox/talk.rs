@@ -2,13 +2,16 @@
 
 use std::io;
 
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 
 use super::super::{
     ExtractError,
     frames::{self, Assembler, FrameError, Kind, MAX_PAYLOAD, Response, Start},
 };
 use crate::document::{Document, Page};
+
+/// What a pipe holds (`man 7 pipe`): more waits for the reader anyway.
+const PIPE_BYTES: usize = 64 << 10;
 
 /// What comes of a question.
 #[derive(Debug)]
@@ -38,17 +41,24 @@ pub(super) async fn talk(
     }
 }
 
+/// Writes as much at once as a pipe holds: a note and all that belongs to it.
 async fn send(
     pipe: &mut (impl AsyncWrite + Unpin),
     request: &Start,
     body: &[u8],
 ) -> io::Result<()> {
+    let mut unsent = Vec::new();
     let start = request.encode().map_err(io::Error::other)?;
-    frames::write_async(pipe, Kind::Start, &start).await?;
-    for part in body.chunks(MAX_PAYLOAD) {
-        frames::write_async(pipe, Kind::Bytes, part).await?;
+    frames::write(&mut unsent, Kind::Start, &start)?;
+    for part in body.chunks(PIPE_BYTES) {
+        frames::write(&mut unsent, Kind::Bytes, part)?;
+        if unsent.len() >= PIPE_BYTES {
+            pipe.write_all(&unsent).await?;
+            unsent.clear();
+        }
     }
-    frames::write_async(pipe, Kind::End, &[]).await
+    frames::write(&mut unsent, Kind::End, &[])?;
+    pipe.write_all(&unsent).await
 }
 
 async fn receive(pipe: &mut (impl AsyncRead + Unpin), response_bytes: u64) -> Answer {
