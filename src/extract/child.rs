@@ -20,7 +20,7 @@ use rustix::{
 };
 
 use super::{
-    ExtractError, Limit, extract,
+    ExtractError, Hints, Limit, Settings, extract,
     frames::{self, Assembler, Done, FrameError, Request, Response, Start},
 };
 use crate::document::Document;
@@ -93,12 +93,16 @@ fn allow_cpu(seconds: u64) -> io::Result<()> {
 
 /// Reads a file in a thread of its own. What a parser that panicked left behind in its thread would spoil the next
 /// file, and parsers recurse as deep as their input is nested.
-fn read(body: &[u8], start: &Start) -> io::Result<Result<Document, ExtractError>> {
+fn read(
+    body: &[u8],
+    hints: &Hints,
+    settings: &Settings,
+) -> io::Result<Result<Document, ExtractError>> {
     thread::scope(|scope| {
         let reader = thread::Builder::new()
             .name("extract".into())
             .stack_size(STACK_BYTES)
-            .spawn_scoped(scope, || extract(body, &start.hints, &start.settings))?;
+            .spawn_scoped(scope, || extract(body, hints, settings))?;
         reader.join().map_err(panicked)
     })
 }
@@ -122,12 +126,18 @@ fn answer_all() -> io::Result<()> {
         }
     }));
     let (mut input, mut output) = (io::stdin().lock(), io::stdout().lock());
-    while let Some(start) = next_start(&mut input).map_err(io::Error::other)? {
+    let mut told = None;
+    while let Some(mut start) = next_start(&mut input).map_err(io::Error::other)? {
         allow_cpu(start.limits.cpu_seconds)?;
         let body = body(&mut input, &start).map_err(io::Error::other)?;
-        let found = read(&body, &start)?;
+        told = start.settings.take().or(told);
+        let Some(settings) = &told else {
+            return Err(io::Error::other("nobody said how files are to be read"));
+        };
+        let found = read(&body, &start.hints, settings)?;
         drop(body);
-        answer(&mut output, &start, found).map_err(io::Error::other)?;
+        let bytes = start.limits.response_bytes;
+        answer(&mut output, bytes, settings, found).map_err(io::Error::other)?;
     }
     Ok(())
 }
@@ -159,11 +169,12 @@ fn body(input: &mut impl io::Read, start: &Start) -> Result<Vec<u8>, FrameError>
 /// Sends the document, or what is wrong with the file; a document beyond the limit is never sent in part as if whole.
 fn answer(
     output: &mut impl Write,
-    start: &Start,
+    response_bytes: u64,
+    settings: &Settings,
     found: Result<Document, ExtractError>,
 ) -> Result<(), FrameError> {
     let last = match found {
-        Ok(document) => pages(output, start, document)?,
+        Ok(document) => pages(output, response_bytes, settings, document)?,
         Err(error) => Response::Failed(error),
     };
     let (kind, payload) = last.encode()?;
@@ -172,15 +183,16 @@ fn answer(
 
 fn pages(
     output: &mut impl Write,
-    start: &Start,
+    response_bytes: u64,
+    settings: &Settings,
     document: Document,
 ) -> Result<Response, FrameError> {
-    let mut left = start.limits.response_bytes;
+    let mut left = response_bytes;
     let mut pages = 0;
     for page in document.pages {
         let (kind, payload) = Response::Page(page).encode()?;
         let Some(rest) = left.checked_sub(frames::cost(&payload)) else {
-            let limit = Limit::Text(start.settings.max_text_bytes);
+            let limit = Limit::Text(settings.max_text_bytes);
             return Ok(Response::Failed(ExtractError::TooLarge { limit }));
         };
         left = rest;

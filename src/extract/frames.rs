@@ -55,8 +55,8 @@ impl Kind {
 pub struct Start {
     /// What is known about the file.
     pub hints: Hints,
-    /// How it is to be read.
-    pub settings: Settings,
+    /// How it is to be read; as the file before it if this is `None`, so that types are not told for each file.
+    pub settings: Option<Settings>,
     /// What it may use.
     pub limits: Limits,
 }

@@ -208,7 +208,7 @@ fn real_child(parent: u32, memory_bytes: u64) -> Child {
 fn ask(pipe: &mut impl Write, body: &[u8]) {
     let start = Start {
         hints: hints(),
-        settings: types(),
+        settings: Some(types()),
         limits: Limits {
             body_bytes: body.len() as u64,
             cpu_seconds: 60,
@@ -553,6 +553,38 @@ async fn refuses_and_goes(name: &str, memory_bytes: u64, body: Vec<u8>) {
         "{refused:?}"
     );
     gone(memory_bytes).await;
+}
+
+#[tokio::test]
+async fn a_child_reads_each_file_as_it_is_told() {
+    let sandbox = sandbox(PROGRAM, GIB + 11);
+    let text = Bytes::from_static(b"A line.");
+    let off = ExtractSettings {
+        types: types()
+            .types
+            .iter()
+            .map(|row| FileType {
+                enabled: false,
+                ..row.clone()
+            })
+            .collect(),
+        ..types()
+    };
+    let mut children = Vec::new();
+    for (settings, is_read) in [
+        (types(), true),
+        (types(), true),
+        (off, false),
+        (types(), true),
+    ] {
+        let read = sandbox
+            .extract(NOBODY, &hints(), &settings, text.clone())
+            .await;
+        assert_eq!(read.is_ok(), is_read, "{read:?}");
+        children.extend(self::children(GIB + 11));
+    }
+    children.dedup();
+    assert_eq!(children.len(), 1, "it is the same child");
 }
 
 #[tokio::test]

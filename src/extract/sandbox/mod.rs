@@ -150,7 +150,7 @@ impl Sandbox {
     ) -> Result<Document, SandboxError> {
         let request = Start {
             hints: hints.clone(),
-            settings: settings.clone(),
+            settings: Some(settings.clone()),
             limits: Limits {
                 body_bytes: body.len() as u64,
                 cpu_seconds: self.settings.timeout.as_secs() + 1,

@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use super::{
-    super::frames::Start,
+    super::{Settings as ExtractSettings, frames::Start},
     COMMAND, Settings,
     end::{Complaint, End},
     talk::{Answer, talk},
@@ -27,6 +27,8 @@ pub(super) struct Process {
     input: ChildStdin,
     output: BufReader<ChildStdout>,
     complaint: Complaint,
+    /// How it was last told to read files.
+    told: Option<ExtractSettings>,
     /// Took every question whole and answered it, so that the next one cannot be taken for a part of the last.
     in_step: bool,
 }
@@ -44,6 +46,7 @@ impl Process {
             input,
             output: BufReader::new(output),
             complaint: Complaint::of(errors),
+            told: None,
             in_step: true,
         })
     }
@@ -51,12 +54,18 @@ impl Process {
     /// Sends the question and takes the answer side by side, as each may wait for the other.
     pub(super) async fn ask(&mut self, request: &Start, body: &[u8]) -> Answer {
         self.complaint.forget();
+        let is_told = self.told == request.settings;
+        let request = &Start {
+            settings: request.settings.clone().filter(|_| !is_told),
+            ..request.clone()
+        };
         let (answer, sent) = tokio::select! {
             talked = talk(&mut self.input, &mut self.output, request, body) => talked,
             // Read all the while, since a child whose standard error is full waits for ever.
             never = self.complaint.listen_for_ever() => match never {},
         };
         self.in_step = sent;
+        self.told = request.settings.clone().or(self.told.take());
         answer
     }
 
