@@ -259,6 +259,46 @@ async fn a_success_wipes_the_last_error_off() {
 }
 
 #[tokio::test]
+async fn files_that_are_committed_together_do_not_share_their_troubles() {
+    let stack = Stack::new().await;
+    let user = stack.user().await;
+    for n in 0..12 {
+        stack.file(user, "a.txt", format!("year {n}")).await;
+    }
+    let worker: Worker = stack.worker().await;
+    let db = worker.app.db.clone();
+    let leases = db.claim(12, PATIENCE, &Scope::All).await.unwrap();
+    let (lost, other_model) = (leases[4].file, leases[7].file);
+    stack.set(lost, "lease_token = gen_random_uuid()").await;
+    let commits = leases.iter().map(|lease| {
+        let mut ingested = ingested(&["tea", "bread"]);
+        if lease.file == other_model {
+            ingested.model.name = "another".into();
+        }
+        let db = &db;
+        async move { db.commit(lease, &ingested.into()).await }
+    });
+    let commits = futures_util::future::join_all(commits).await;
+    for (lease, committed) in leases.iter().zip(commits) {
+        let row = stack.state(lease.file).await;
+        let chunks = stack.chunks(lease.file).await.len();
+        match committed {
+            Ok(()) => assert_eq!(
+                (row.status.as_str(), row.chunk_count, chunks),
+                ("completed", 2, 2)
+            ),
+            Err(DbError::LeaseLost) => assert_eq!((lease.file, chunks), (lost, 0)),
+            Err(DbError::ModelChanged) => assert_eq!((lease.file, chunks), (other_model, 0)),
+            Err(error) => panic!("{error}"),
+        }
+    }
+    let completed: i64 = stack
+        .value("select count(*) from files where processing_status = 'completed'")
+        .await;
+    assert_eq!(completed, 10);
+}
+
+#[tokio::test]
 async fn vectors_of_a_model_that_is_no_longer_active_are_not_committed() {
     let stack = Stack::new().await;
     let file = stack.file(stack.user().await, "a.txt", "tea").await;
