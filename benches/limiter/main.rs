@@ -13,6 +13,8 @@
 
 #[path = "../throughput/servers.rs"]
 mod servers;
+#[path = "../throughput/uploads.rs"]
+mod uploads;
 
 use std::{
     io::{self, Write as _},
@@ -24,7 +26,7 @@ use anyhow::Context as _;
 use orion_ingest::embedded::provider::Counts;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use self::servers::{Servers, Upload};
+use self::{servers::Servers, uploads::Upload};
 
 /// What the provider allows in a minute.
 const RPM: u32 = 3_000;

@@ -8,7 +8,7 @@ use orion_ingest::{
 };
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::servers::{Servers, Upload};
+use crate::{servers::Servers, uploads::Upload};
 
 /// Bytes that are sent to the database at a time.
 const PIECE: usize = 64 << 10;

@@ -14,6 +14,7 @@
 mod floor;
 mod process;
 mod servers;
+mod uploads;
 
 use std::{
     fs,
@@ -27,7 +28,8 @@ use anyhow::Context as _;
 use self::{
     floor::Floor,
     process::{Usage, watch},
-    servers::{Servers, Upload},
+    servers::Servers,
+    uploads::Upload,
 };
 
 /// What to drain.
