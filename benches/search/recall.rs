@@ -139,39 +139,3 @@ async fn search(
     tx.rollback().await?;
     Ok((found, took))
 }
-
-pub(crate) async fn sweep(admin: &mut PgConnection, questions: &[Question]) -> anyhow::Result<()> {
-    let lists: i32 = sqlx::query_scalar("select substring(array_to_string(reloptions, ',') from 'lists=([0-9]+)')::integer from pg_class where relname='idx_document_chunks_embedding'").fetch_one(&mut *admin).await?;
-    for share in [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8] {
-        let probes = (f64::from(lists) * share).ceil();
-        one(admin, questions, &format!("set enable_sort=off; set ivfflat.iterative_scan=relaxed_order; set ivfflat.probes={probes}; set ivfflat.max_probes=32768"), &format!("probes {probes} of {lists}"), "order by c.embedding <=> $2 limit 100").await?;
-    }
-    sqlx::raw_sql("reset enable_sort; reset ivfflat.iterative_scan; reset ivfflat.probes; reset ivfflat.max_probes").execute(&mut *admin).await?;
-    one(admin, questions, "select 1", "exact", "order by (c.embedding <=> $2) + 0 limit 5").await
-}
-
-pub(crate) async fn sweep_hnsw(admin: &mut PgConnection, questions: &[Question]) -> anyhow::Result<()> {
-    for ef in [40, 100, 200, 400, 1000] {
-      for limit in [5, 20, 100] {
-        one(admin, questions, &format!("set enable_sort=off; set hnsw.iterative_scan=relaxed_order; set hnsw.ef_search={ef}; set hnsw.max_scan_tuples=200000; set hnsw.scan_mem_multiplier=8"), &format!("ef {ef} limit {limit}"), &format!("order by c.embedding <=> $2 limit {limit}")).await?;
-      }
-    }
-    sqlx::raw_sql("reset enable_sort").execute(&mut *admin).await?;
-    Ok(())
-}
-
-async fn one(admin: &mut PgConnection, questions: &[Question], settings: &str, name: &str, tail: &str) -> anyhow::Result<()> {
-    use std::io::Write as _;
-    sqlx::raw_sql(sqlx::AssertSqlSafe(settings.to_owned())).execute(&mut *admin).await?;
-    let mut answers = Answers::default();
-    for question in questions {
-        let began = Instant::now();
-        let found: Vec<Uuid> = sqlx::query_scalar(sqlx::AssertSqlSafe(format!("with n as materialized (select c.id, c.embedding <=> $2 as distance from document_chunks c where c.user_id = $1 and (c.embedding_model is null or c.embedding_model = 'text-embedding-3-small') {tail}) select id from n order by distance + 0 limit 5")))
-            .bind(question.user).bind(&question.vector).fetch_all(&mut *admin).await?;
-        answers.took.push(began.elapsed());
-        answers.best += question.best.len();
-        answers.found += found.iter().filter(|hit| question.best.contains(hit)).count();
-    }
-    writeln!(std::io::stdout(), "  {name:>20} {:.4} {:8.1} {:8.1} ms", answers.recall(), answers.percentile(50), answers.percentile(95))?;
-    Ok(())
-}
