@@ -147,15 +147,15 @@ impl Plan {
         }
         let mut after = worker::claim(&workers, CLAIMS, FILES).await?;
         let mut before = before;
+        let (buffers, from_floor) = worker::buffers(servers).await?;
         writeln!(
             io::stdout(),
             "\nunder an old snapshot, {AGED_TENANTS} tenants, {aged} files claimed and completed: \
-             mean {:.2} ms, p95 {:.2} (before: {:.2}, {:.2}; to reach: {AGED_WITHIN}), {} buffers from the first turn on",
+             mean {:.2} ms, p95 {:.2} (before: {:.2}, {:.2}; to reach: {AGED_WITHIN}), {buffers} buffers from the first turn ever, {from_floor} from the earliest",
             after.mean(),
             after.p95(),
             before.mean(),
             before.p95(),
-            worker::buffers(servers).await?,
         )?;
         Ok(())
     }
@@ -173,7 +173,7 @@ async fn cell(
     let mut times: Times = worker::claim(&databases, claims, FILES).await?;
     queue.give_back().await?;
     queue.tidy().await?;
-    let buffers = worker::buffers(servers).await?;
+    let (buffers, _) = worker::buffers(servers).await?;
     queue.tidy().await?;
     writeln!(
         io::stdout(),

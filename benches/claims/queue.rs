@@ -29,10 +29,11 @@ impl Queue {
              select t.id, format('note-%s.txt', n), format('%s/%s', t.id, n), 'text/plain', 1000,
                  now() - make_interval(secs => ($1 - n) * 0.001)
              from generate_series(1, $1) n
-             join (select id, row_number() over () - 1 as place, count(*) over () as tenants from user_profiles) t
-                 on t.place = n % t.tenants",
+             join (select id, row_number() over () - 1 as place from user_profiles) t on t.place = n % $2
+             order by n",
         )
         .bind(i64::try_from(rows)?)
+        .bind(i64::try_from(tenants)?)
         .execute(&mut self.0)
         .await?;
         self.tidy().await

@@ -116,15 +116,27 @@ async fn warm_up(db: &Db) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Shared buffers that one claim of ten files touches, from the first turn on.
-pub(crate) async fn buffers(servers: &Servers) -> anyhow::Result<u64> {
+/// Shared buffers that one claim of ten files touches: from the first turn ever, dead or not, and from the earliest that
+/// anybody has.
+pub(crate) async fn buffers(servers: &Servers) -> anyhow::Result<(u64, u64)> {
     let databases = connect(servers, 1).await?;
     let db = databases.first().context("one was asked for")?;
+    let floor: String = sqlx::query_scalar("select min(turn_at)::text from orion_ingest.tenants")
+        .fetch_one(&mut *db.begin().await?)
+        .await?;
+    Ok((
+        buffers_from(db, "-infinity").await?,
+        buffers_from(db, &floor).await?,
+    ))
+}
+
+async fn buffers_from(db: &Db, turn: &str) -> anyhow::Result<u64> {
     let mut tx = db.begin().await?;
     let explained: serde_json::Value = sqlx::query_scalar(
         "explain (analyze, buffers, format json)
-         select * from orion_ingest.claim_files(10, interval '60 s', '-infinity', null, null)",
+         select * from orion_ingest.claim_files(10, interval '60 s', $1::text::timestamptz, null, null)",
     )
+    .bind(turn)
     .fetch_one(&mut *tx)
     .await?;
     tx.rollback().await?;
