@@ -15,6 +15,7 @@ create table if not exists orion_ingest.provider_budgets (
     tokens_at timestamptz not null default '-infinity',
     paused_until timestamptz not null default '-infinity',
     outages integer not null default 0 check (outages >= 0),
+    broke_at timestamptz not null default '-infinity',
     probe_at timestamptz not null default '-infinity',
     probe_every double precision not null default 1 check (probe_every between 0 and 30),
     announced_rpm integer check (announced_rpm > 0),
@@ -39,6 +40,7 @@ comment on column orion_ingest.provider_budgets.requests_at is 'When all request
 comment on column orion_ingest.provider_budgets.tokens_at is 'When all tokens that are reserved will have been earned.';
 comment on column orion_ingest.provider_budgets.paused_until is 'Nothing is sent before: the provider asked for it.';
 comment on column orion_ingest.provider_budgets.outages is 'How often in succession it failed for all of a request''s tries; 0 while it works.';
+comment on column orion_ingest.provider_budgets.broke_at is 'When outages was last raised.';
 comment on column orion_ingest.provider_budgets.probe_at is 'During an outage: when the next request may try it.';
 comment on column orion_ingest.provider_budgets.probe_every is 'During an outage: seconds from one try to the next.';
 comment on column orion_ingest.provider_budgets.announced_rpm is 'Requests per minute by its headers.';
@@ -195,9 +197,10 @@ comment on function orion_ingest.hear_budget(text, text, integer, integer, doubl
     'Notes what an answer said of the limits, and that there was one; the epoch.';
 
 -- A request that is refused although it was in its budget shows that somebody else uses it, or that it is smaller than we
--- think: the pace falls, once for all requests that were sent under the same belief.
+-- think: the pace falls. One that left before it last fell says nothing new, else what is in flight together would count as
+-- often as it is large; age is how long ago it left.
 create or replace function orion_ingest.pause_budget(
-    for_provider text, for_model text, rpm integer, tpm integer, pause double precision, is_refusal boolean, sent_in bigint
+    for_provider text, for_model text, rpm integer, tpm integer, pause double precision, is_refusal boolean, age double precision
 ) returns bigint language plpgsql set search_path = '' as $$
 declare
     b orion_ingest.provider_budgets;
@@ -208,7 +211,7 @@ begin
     select * into b from orion_ingest.provider_budgets o
     where o.provider = for_provider and o.model = for_model for no key update;
     at := clock_timestamp();
-    is_first := is_refusal and sent_in >= b.epoch;
+    is_first := is_refusal and b.paced_at <= at - make_interval(secs => age);
     if is_first then
         b.pace := orion_ingest.pace_at(b.pace, b.paced_at, at);
         recently := exp(-orion_ingest.seconds_between(b.recent_at, at) / 10) / 10 * 60;
@@ -240,21 +243,34 @@ begin
     where o.provider = for_provider and o.model = for_model;
     return b.epoch + 1;
 end $$;
-comment on function orion_ingest.pause_budget(text, text, integer, integer, double precision, boolean, bigint) is
+comment on function orion_ingest.pause_budget(text, text, integer, integer, double precision, boolean, double precision) is
     'Lets nothing leave for so many seconds, and voids what was reserved; the epoch. A refusal lowers the pace, and where no limit is known it teaches one.';
 
-create or replace function orion_ingest.break_budget(for_provider text, for_model text, first_pause double precision, sent_in bigint) returns bigint
-language sql set search_path = '' as $$
-    update orion_ingest.provider_budgets b
-    set outages = b.outages + 1,
-        probe_every = least(30, first_pause * 2 ^ least(b.outages, 20)),
-        probe_at = clock_timestamp() + make_interval(secs => least(30, first_pause * 2 ^ least(b.outages, 20))),
-        epoch = b.epoch + 1
-    where b.provider = for_provider and b.model = for_model and b.epoch <= sent_in
-    returning b.epoch
-$$;
-comment on function orion_ingest.break_budget(text, text, double precision, bigint) is
-    'Notes that a request failed for all its tries: from now on one at a time is sent, after a pause that doubles up to half a minute. Those sent in an earlier epoch say nothing new; null.';
+create or replace function orion_ingest.break_budget(
+    for_provider text, for_model text, first_pause double precision, age double precision
+) returns bigint language plpgsql set search_path = '' as $$
+declare
+    b orion_ingest.provider_budgets;
+    at timestamptz;
+begin
+    select * into b from orion_ingest.provider_budgets o
+    where o.provider = for_provider and o.model = for_model for no key update;
+    at := clock_timestamp();
+    if b.broke_at <= at - make_interval(secs => age) then
+        b.probe_every := least(30, first_pause * 2 ^ least(b.outages, 20));
+        b.epoch := b.epoch + 1;
+        update orion_ingest.provider_budgets o
+        set outages = o.outages + 1,
+            broke_at = at,
+            probe_every = b.probe_every,
+            probe_at = at + make_interval(secs => b.probe_every),
+            epoch = b.epoch
+        where o.provider = for_provider and o.model = for_model;
+    end if;
+    return b.epoch;
+end $$;
+comment on function orion_ingest.break_budget(text, text, double precision, double precision) is
+    'Notes that a request failed for all its tries: from now on one at a time is sent, after a pause that doubles up to half a minute; the epoch. One that last left before the outage was noted says nothing new; age is how long ago it did.';
 
 -- ── Rights ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -267,8 +283,8 @@ grant execute on function
     orion_ingest.budget_rate(integer, integer, double precision, double precision, double precision),
     orion_ingest.reserve_budget(text, text, integer, integer, integer, bigint, boolean),
     orion_ingest.hear_budget(text, text, integer, integer, double precision, double precision),
-    orion_ingest.pause_budget(text, text, integer, integer, double precision, boolean, bigint),
-    orion_ingest.break_budget(text, text, double precision, bigint)
+    orion_ingest.pause_budget(text, text, integer, integer, double precision, boolean, double precision),
+    orion_ingest.break_budget(text, text, double precision, double precision)
     to orion_ingest;
 
 reset client_min_messages;

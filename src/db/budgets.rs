@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use super::{Db, DbError, Unnamed, seconds};
 
+/// Of a row that somebody deleted; the next reservation makes it anew.
+const NO_EPOCH: i64 = -1;
+
 /// Whose limits.
 #[derive(Clone, Debug)]
 pub struct Budget {
@@ -105,18 +108,17 @@ impl Db {
         .fetch_optional(Unnamed(&mut tx))
         .await?;
         tx.commit().await?;
-        // A row that somebody deleted is made anew by the next reservation.
-        Ok(epoch.unwrap_or(-1))
+        Ok(epoch.unwrap_or(NO_EPOCH))
     }
 
-    /// Notes what an answer said of the limits, and that there was one: an outage is over.
+    /// Notes what an answer said of the limits, and that there was one: an outage is over; the epoch.
     ///
     /// # Errors
     ///
     /// [`DbError::Unavailable`] when the database does not answer.
-    pub async fn hear_budget(&self, budget: &Budget, heard: &Heard) -> Result<(), DbError> {
+    pub async fn hear_budget(&self, budget: &Budget, heard: &Heard) -> Result<i64, DbError> {
         let mut tx = self.begin().await?;
-        sqlx::query!(
+        let epoch = sqlx::query_scalar!(
             "select orion_ingest.hear_budget($1, $2, $3, $4, $5, $6)",
             budget.provider,
             budget.model,
@@ -127,10 +129,12 @@ impl Db {
         )
         .fetch_one(Unnamed(&mut tx))
         .await?;
-        Ok(tx.commit().await?)
+        tx.commit().await?;
+        Ok(epoch.unwrap_or(NO_EPOCH))
     }
 
-    /// Lets no worker send anything for a while. A refusal also lowers the pace, once for all that was sent in an epoch.
+    /// Lets no worker send anything for a while; the epoch. A refusal also lowers the pace, unless the request left before
+    /// that last happened: `age` is how long ago it left.
     ///
     /// # Errors
     ///
@@ -140,10 +144,10 @@ impl Db {
         budget: &Budget,
         pause: Duration,
         is_refusal: bool,
-        sent_in: i64,
-    ) -> Result<(), DbError> {
+        age: Duration,
+    ) -> Result<i64, DbError> {
         let mut tx = self.begin().await?;
-        sqlx::query!(
+        let epoch = sqlx::query_scalar!(
             "select orion_ingest.pause_budget($1, $2, $3, $4, $5, $6, $7)",
             budget.provider,
             budget.model,
@@ -151,15 +155,16 @@ impl Db {
             number(budget.tokens_per_minute),
             seconds(pause),
             is_refusal,
-            sent_in,
+            seconds(age),
         )
         .fetch_one(Unnamed(&mut tx))
         .await?;
-        Ok(tx.commit().await?)
+        tx.commit().await?;
+        Ok(epoch.unwrap_or(NO_EPOCH))
     }
 
     /// Notes that a request failed for all its tries: from now on one at a time tries the provider, after a pause that
-    /// doubles up to half a minute.
+    /// doubles up to half a minute; the epoch. Not if it last left, so long ago as `age`, before the outage was noted.
     ///
     /// # Errors
     ///
@@ -168,19 +173,20 @@ impl Db {
         &self,
         budget: &Budget,
         first_pause: Duration,
-        sent_in: i64,
-    ) -> Result<(), DbError> {
+        age: Duration,
+    ) -> Result<i64, DbError> {
         let mut tx = self.begin().await?;
-        sqlx::query!(
+        let epoch = sqlx::query_scalar!(
             "select orion_ingest.break_budget($1, $2, $3, $4)",
             budget.provider,
             budget.model,
             seconds(first_pause),
-            sent_in,
+            seconds(age),
         )
         .fetch_one(Unnamed(&mut tx))
         .await?;
-        Ok(tx.commit().await?)
+        tx.commit().await?;
+        Ok(epoch.unwrap_or(NO_EPOCH))
     }
 }
 

@@ -52,14 +52,14 @@ impl Db {
         }
         let mut tx = self.begin().await?;
         let fenced = complete(&mut tx, files).await?;
-        let is_ours = |(lease, _): &Finished<'_>| fenced.contains(&lease.file.0);
+        let is_ours = |(lease, _): &Finished<'_>| fenced.contains(&lease.token.0);
         let ours: Vec<Finished<'_>> = files.iter().copied().filter(is_ours).collect();
         if !ours.is_empty() {
             let models: HashSet<&Model> = ours.iter().map(|(_, done)| &done.model).collect();
             for model in models {
                 hold_model(&mut tx, model).await?;
             }
-            let ids: Vec<Uuid> = fenced.iter().copied().collect();
+            let ids: Vec<Uuid> = ours.iter().map(|(lease, _)| lease.file.0).collect();
             delete_chunks(&mut tx, &ids).await?;
             let rows: Vec<Row<'_>> = ours.iter().flat_map(|file| rows(*file)).collect();
             for rows in rows.chunks(ROWS_AT_ONCE) {
@@ -72,7 +72,7 @@ impl Db {
     }
 }
 
-/// Completes the files whose leases are still ours, before anything else is written; which these are.
+/// Completes the files whose leases are still ours, before anything else is written; the tokens of these leases.
 async fn complete(tx: &mut PgConnection, files: &[Finished<'_>]) -> Result<HashSet<Uuid>, DbError> {
     let leases = files.iter().map(|(lease, _)| lease);
     let ids: Vec<Uuid> = leases.clone().map(|lease| lease.file.0).collect();

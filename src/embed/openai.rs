@@ -335,4 +335,22 @@ mod tests {
         }
         assert_eq!(announced_in(&HeaderMap::new()), Announcement::default());
     }
+
+    #[test]
+    fn whose_limits_these_are_is_told_without_secrets() {
+        let of = |base_url: &str| {
+            let settings = Settings {
+                base_url: base_url.into(),
+                api_key: "sk-1".into(),
+                model: Model {
+                    name: "any".into(),
+                    dimensions: 3,
+                },
+                answer_within: Duration::ZERO,
+            };
+            settings.authority()
+        };
+        assert_eq!(of(OPENAI_BASE_URL), "api.openai.com");
+        assert_eq!(of("http://me:secret@localhost:11434/v1"), "localhost:11434");
+    }
 }

@@ -43,12 +43,19 @@ pub(super) const PATIENCE: Duration = Duration::from_mins(1);
 pub(super) struct SharedBudget {
     db: Db,
     row: db::Budget,
-    purse: tokio::sync::Mutex<Purse>,
-    /// The last that was seen; what was reserved in an earlier one is void.
+    purse: tokio::sync::Mutex<Reserved>,
+    /// The last that was seen; what was reserved in another one is void.
     epoch: AtomicI64,
     told: Mutex<Told>,
     /// In an outage, from one try to the next at first.
     first_pause: Duration,
+}
+
+/// What was reserved, and in which epoch.
+#[derive(Debug)]
+struct Reserved {
+    purse: Purse,
+    epoch: i64,
 }
 
 /// What the others were last told.
@@ -74,7 +81,10 @@ impl SharedBudget {
                 tokens_per_minute: settings.limits.tokens_per_minute,
                 is_backfill: settings.is_backfill,
             },
-            purse: tokio::sync::Mutex::new(Purse::new(now)),
+            purse: tokio::sync::Mutex::new(Reserved {
+                purse: Purse::new(now),
+                epoch: 0,
+            }),
             epoch: AtomicI64::new(0),
             told: Mutex::new(Told {
                 limits: [None; 2],
@@ -86,21 +96,28 @@ impl SharedBudget {
         }
     }
 
-    /// Waits until a request of so many tokens may leave; the epoch in which it does.
+    /// Waits until a request of so many tokens may leave; tells `on_outage` if the provider is known to fail.
     ///
     /// # Errors
     ///
     /// If nothing may be sent for longer than anybody should stand in line, or the database fails.
-    pub(super) async fn reserve(&self, tokens: u32) -> Result<i64, EmbeddingError> {
+    pub(super) async fn reserve(
+        &self,
+        tokens: u32,
+        on_outage: impl Fn(),
+    ) -> Result<(), EmbeddingError> {
         let give_up_at = Instant::now() + PATIENCE;
         loop {
             match self.take(tokens).await? {
                 Ok((leaves_at, epoch)) => {
                     if self.holds_until(leaves_at, epoch).await? {
-                        return Ok(epoch);
+                        return Ok(());
                     }
                 }
                 Err(wait) => {
+                    if self.told().in_outage {
+                        on_outage();
+                    }
                     let now = Instant::now();
                     if now + wait > give_up_at {
                         return Err(EmbedError::Throttled { after: Some(wait) }.into());
@@ -114,28 +131,25 @@ impl SharedBudget {
     /// Takes a request of so many tokens from the purse, which is filled first if it runs short: when it may leave, and
     /// the epoch; or how long nothing may be reserved.
     async fn take(&self, tokens: u32) -> Result<Result<(Instant, i64), Duration>, DbError> {
-        let mut purse = self.purse.lock().await;
-        if !purse.holds(Instant::now(), tokens) {
-            let (requests, more) = purse.wants(Instant::now(), tokens);
+        let mut held = self.purse.lock().await;
+        held.void_unless(self.epoch.load(Ordering::Relaxed));
+        if !held.purse.holds(Instant::now(), tokens) {
+            let (requests, more) = held.purse.wants(Instant::now(), tokens);
             let reserved = self.db.reserve_budget(&self.row, requests, more).await?;
             self.told().in_outage = reserved.in_outage;
+            self.epoch.store(reserved.epoch, Ordering::Relaxed);
+            held.void_unless(reserved.epoch);
             let now = Instant::now();
-            if self.epoch.swap(reserved.epoch, Ordering::Relaxed) != reserved.epoch {
-                *purse = Purse::new(now);
-            }
             match reserved.outcome {
-                Ok(part) => fill(&mut purse, now, (requests, more), &part),
+                Ok(part) => fill(&mut held.purse, now, (requests, more), &part),
                 Err(wait) => return Ok(Err(wait)),
             }
             // A purse that was void may hold too little even now.
-            if !purse.holds(now, tokens) {
+            if !held.purse.holds(now, tokens) {
                 return Ok(Err(Duration::ZERO));
             }
         }
-        Ok(Ok((
-            purse.spend(tokens),
-            self.epoch.load(Ordering::Relaxed),
-        )))
+        Ok(Ok((held.purse.spend(tokens), held.epoch)))
     }
 
     /// Waits; whether what was reserved in this epoch still holds then.
@@ -149,7 +163,6 @@ impl SharedBudget {
                 self.epoch.store(found, Ordering::Relaxed);
             }
             if self.epoch.load(Ordering::Relaxed) != epoch {
-                *self.purse.lock().await = Purse::new(Instant::now());
                 return Ok(false);
             }
             if leaves_at <= Instant::now() {
@@ -170,8 +183,8 @@ impl SharedBudget {
             tokens_left: stock(announced.tokens),
         };
         if self.is_news(&heard) {
-            let told = self.db.hear_budget(&self.row, &heard).await;
-            complain(told, "what the provider says of its limits was not noted");
+            let epoch = self.db.hear_budget(&self.row, &heard).await;
+            self.learn(epoch, "what the provider says of its limits was not noted");
         }
     }
 
@@ -192,45 +205,53 @@ impl SharedBudget {
         is_news
     }
 
-    /// A 429 to a request that was sent in this epoch: pauses every worker, and lowers the pace.
-    pub(super) async fn refused(&self, after: Option<Duration>, sent_in: i64) {
-        self.pause(after.unwrap_or(PAUSE), true, sent_in).await;
+    /// A 429 to a request that left so long ago: pauses every worker, and lowers the pace.
+    pub(super) async fn refused(&self, after: Option<Duration>, age: Duration) {
+        self.pause(after.unwrap_or(PAUSE), true, age).await;
     }
 
     /// The provider asks for time: pauses every worker.
     pub(super) async fn wait(&self, after: Duration) {
-        self.pause(after, false, 0).await;
+        self.pause(after, false, Duration::ZERO).await;
     }
 
-    async fn pause(&self, pause: Duration, is_refusal: bool, sent_in: i64) {
+    async fn pause(&self, pause: Duration, is_refusal: bool, age: Duration) {
         let pause = pause.min(MAX_PAUSE);
-        let paused = self
-            .db
-            .pause_budget(&self.row, pause, is_refusal, sent_in)
-            .await;
-        self.look().await;
-        complain(paused, "a pause that the provider asked for was not noted");
+        let paused = self.db.pause_budget(&self.row, pause, is_refusal, age);
+        self.learn(
+            paused.await,
+            "a pause that the provider asked for was not noted",
+        );
     }
 
-    /// A request that was sent in this epoch failed for all its tries: one at a time is sent from now on.
-    pub(super) async fn broke(&self, sent_in: i64) {
-        let broken = self
-            .db
-            .break_budget(&self.row, self.first_pause, sent_in)
-            .await;
-        self.look().await;
-        complain(broken, "an outage of the provider was not noted");
+    /// A request that last left so long ago failed for all its tries: one at a time is sent from now on.
+    pub(super) async fn broke(&self, age: Duration) {
+        let broken = self.db.break_budget(&self.row, self.first_pause, age);
+        self.learn(broken.await, "an outage of the provider was not noted");
     }
 
     /// So that what waits in this process hears of the change at once.
-    async fn look(&self) {
-        if let Ok(epoch) = self.db.budget_epoch(&self.row).await {
-            self.epoch.store(epoch, Ordering::Relaxed);
+    fn learn(&self, epoch: Result<i64, DbError>, or_complain: &'static str) {
+        match epoch {
+            Ok(epoch) => self.epoch.store(epoch, Ordering::Relaxed),
+            Err(error) => tracing::warn!(error = %error, "{or_complain}"),
         }
     }
 
     fn told(&self) -> std::sync::MutexGuard<'_, Told> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Reserved {
+    /// Loses what was reserved in another epoch.
+    fn void_unless(&mut self, epoch: i64) {
+        if self.epoch != epoch {
+            *self = Self {
+                purse: Purse::new(Instant::now()),
+                epoch,
+            };
+        }
     }
 }
 
@@ -248,12 +269,5 @@ fn span(now: Instant, (from, until): (f64, f64)) -> Span {
     Span {
         from: at(from),
         until: at(until),
-    }
-}
-
-/// The budget is advice to the others: what cannot be told them must not cost an answer.
-fn complain(told: Result<(), DbError>, what: &'static str) {
-    if let Err(error) = told {
-        tracing::warn!(error = %error, "{what}");
     }
 }

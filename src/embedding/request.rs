@@ -190,22 +190,22 @@ impl Desk {
         let mut tries = Tries::new(self.retry_after);
         let tokens = batch.iter().map(|wanted| wanted.input.tokens).sum();
         loop {
-            let epoch = self
-                .reserve(tokens)
+            self.reserve(tokens)
                 .await
                 .inspect_err(|error| self.note(error))?;
             drop(turn.take());
-            let error = match self.request(batch, tokens, epoch).await {
+            let left_at = Instant::now();
+            let error = match self.request(batch, tokens).await {
                 Ok(vectors) => {
                     self.proven.store(true, Ordering::Relaxed);
-                    self.note_success();
+                    self.publish_unless_closed(State::Ready);
                     return Ok(vectors);
                 }
                 Err(error) => error,
             };
             let Some(pause) = tries.next_after(&error) else {
                 if is_outage(&error) {
-                    self.budget.broke(epoch).await;
+                    self.budget.broke(left_at.elapsed()).await;
                 }
                 self.note(&error);
                 return Err(error);
@@ -219,7 +219,6 @@ impl Desk {
         &self,
         batch: &[Wanted],
         tokens: u32,
-        epoch: i64,
     ) -> Result<Vec<Vec<f32>>, EmbeddingError> {
         self.books.check_spend(tokens).await?;
         let request = self.books.record(batch.len(), tokens).await?;
@@ -231,34 +230,38 @@ impl Desk {
         let sent_at = Instant::now();
         let reply = self.client.embed(&texts).await;
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        let took = sent_at.elapsed();
         match reply.outcome {
             Ok(answer) => {
-                self.lock_concurrency()
-                    .answered(tokens, sent_at.elapsed(), in_flight);
+                self.lock_concurrency().answered(tokens, took, in_flight);
+                // Booked before anything else: it is paid for.
+                let vectors = self.books.settle(request, batch, answer).await;
                 self.budget.hear(reply.announced).await;
-                Ok(self.books.settle(request, batch, answer).await?)
+                Ok(vectors?)
             }
             Err(error) => {
-                self.close(request, batch, &error, epoch).await;
+                self.close(request, batch, &error, took).await;
                 Err(error.into())
             }
         }
     }
 
-    async fn reserve(&self, tokens: u32) -> Result<i64, EmbeddingError> {
+    async fn reserve(&self, tokens: u32) -> Result<(), EmbeddingError> {
         let began = Instant::now();
-        let reserved = self.unless_stopped(self.budget.reserve(tokens)).await?;
+        let on_outage = || self.publish_unless_closed(State::Unavailable);
+        let reserved = self.budget.reserve(tokens, on_outage);
+        let reserved = self.unless_stopped(reserved).await?;
         self.totals().limiter_wait += began.elapsed();
         reserved
     }
 
     /// Books what a request without vectors costs, as far as we know, and tells the budget.
-    async fn close(&self, request: Uuid, batch: &[Wanted], error: &EmbedError, epoch: i64) {
+    async fn close(&self, request: Uuid, batch: &[Wanted], error: &EmbedError, age: Duration) {
         tracing::warn!(%request, inputs = batch.len(), error = %error, "an embedding request failed");
         self.totals().failed_requests += 1;
         if let EmbedError::Throttled { after } = error {
             self.totals().throttled_requests += 1;
-            self.budget.refused(*after, epoch).await;
+            self.budget.refused(*after, age).await;
         }
         if let EmbedError::Failing {
             after: Some(after), ..
@@ -303,7 +306,7 @@ impl Desk {
             | EmbeddingError::Shared
             | EmbeddingError::Stopped => return,
         };
-        // Under the lock, as in `note_success`: state and closure never disagree.
+        // Under the lock, as in `publish_unless_closed`: state and closure never disagree.
         let mut closed = self.lock_closed();
         self.publish(state);
         if state != State::Unavailable {
@@ -316,11 +319,11 @@ impl Desk {
         }
     }
 
-    /// An answer shows that embedding works, unless something stopped all sending after its request had gone.
-    fn note_success(&self) {
+    /// What an answer or another worker shows, unless something stopped all sending meanwhile.
+    fn publish_unless_closed(&self, state: State) {
         let closed = self.lock_closed();
         if closed.is_none() {
-            self.publish(State::Ready);
+            self.publish(state);
         }
     }
 

@@ -5,7 +5,7 @@
     reason = "tests turn the clock of a budget by a query of their own"
 )]
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use orion_ingest::db::{self, Budget, Db, Heard, Part, Reserved};
 
@@ -56,7 +56,7 @@ async fn later(stack: &Stack, seconds: i32) {
         "update orion_ingest.provider_budgets
          set requests_at = requests_at - passed, tokens_at = tokens_at - passed, paused_until = paused_until - passed,
              probe_at = probe_at - passed, paced_at = paced_at - passed, heard_at = heard_at - passed,
-             recent_at = recent_at - passed
+             recent_at = recent_at - passed, broke_at = broke_at - passed
          from make_interval(secs => $1) passed",
     )
     .bind(f64::from(seconds))
@@ -113,9 +113,10 @@ async fn a_refusal_to_one_worker_pauses_all_and_lowers_the_pace_once() {
     let (one, other) = (worker(&stack).await, worker(&stack).await);
     let limits = budget(0, 60_000);
     let sent = reserve(&one, &limits, 1, 2_000).await;
+    let left_at = Instant::now();
     for _ in 0..3 {
         let pause = Duration::from_secs(20);
-        one.pause_budget(&limits, pause, true, sent.epoch)
+        one.pause_budget(&limits, pause, true, left_at.elapsed())
             .await
             .expect("noted");
     }
@@ -186,8 +187,8 @@ async fn a_limit_that_nobody_told_is_learned_from_a_refusal() {
     let stack = Stack::new().await;
     let db = worker(&stack).await;
     let unknown = budget(0, 0);
-    let sent = reserve(&db, &unknown, 100, 100_000).await;
-    db.pause_budget(&unknown, Duration::ZERO, true, sent.epoch)
+    granted(reserve(&db, &unknown, 100, 100_000).await);
+    db.pause_budget(&unknown, Duration::ZERO, true, Duration::ZERO)
         .await
         .expect("noted");
     // A hundred in ten seconds were too many: seven a second are tried, and more from there on.
@@ -204,28 +205,30 @@ async fn in_an_outage_one_request_at_a_time_tries_the_provider() {
     let stack = Stack::new().await;
     let (one, other) = (worker(&stack).await, worker(&stack).await);
     let limits = budget(600, 60_000);
-    let sent = reserve(&one, &limits, 1, 10).await;
-    one.break_budget(&limits, A_SECOND, sent.epoch)
+    let breaks = async |db: &Db, left_at: Instant| {
+        let age = left_at.elapsed();
+        db.break_budget(&limits, A_SECOND, age)
+            .await
+            .expect("noted");
+    };
+    granted(reserve(&one, &limits, 1, 10).await);
+    let left_at = Instant::now();
+    // The provider may ask to wait as well.
+    one.pause_budget(&limits, Duration::ZERO, false, Duration::ZERO)
         .await
         .expect("noted");
-    // Sent before anybody knew.
-    one.break_budget(&limits, A_SECOND, sent.epoch)
-        .await
-        .expect("noted");
+    breaks(&one, left_at).await;
+    // It left before anybody knew.
+    breaks(&one, left_at).await;
     let held = reserve(&one, &limits, 1, 10).await;
     assert!(held.in_outage);
     is_about(held.outcome.expect_err("too early").as_secs_f64(), 1.0);
     later(&stack, 1).await;
-    let probe = reserve(&other, &limits, 1, 10).await;
-    granted(probe);
-    assert!(
-        reserve(&one, &limits, 1, 10).await.outcome.is_err(),
-        "one at a time"
-    );
-    other
-        .break_budget(&limits, A_SECOND, probe.epoch)
-        .await
-        .expect("noted");
+    granted(reserve(&other, &limits, 1, 10).await);
+    let left_at = Instant::now();
+    let second = reserve(&one, &limits, 1, 10).await;
+    assert!(second.outcome.is_err(), "one at a time");
+    breaks(&other, left_at).await;
     let held = reserve(&one, &limits, 1, 10).await;
     is_about(held.outcome.expect_err("longer").as_secs_f64(), 2.0);
     later(&stack, 2).await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use orion_ingest::{
     db::{DbError, Scope},
-    document::FileId,
+    document::{FileId, Lease},
     embedded::provider::faults::Fault,
     metrics::Outcome,
 };
@@ -296,6 +296,39 @@ async fn files_that_are_committed_together_do_not_share_their_troubles() {
         .value("select count(*) from files where processing_status = 'completed'")
         .await;
     assert_eq!(completed, 10);
+}
+
+#[tokio::test]
+async fn of_two_leases_of_one_file_that_are_committed_together_the_later_one_counts() {
+    let stack = Stack::new().await;
+    let user = stack.user().await;
+    let first = stack.file(user, "a.txt", "tea").await;
+    let file = stack.file(user, "b.txt", "bread").await;
+    let worker: Worker = stack.worker().await;
+    let db = worker.app.db.clone();
+    let leases = db.claim(2, PATIENCE, &Scope::All).await.unwrap();
+    let of = |leases: &[Lease], file| leases.iter().find(|lease| lease.file == file).cloned();
+    let leads = of(&leases, first).unwrap();
+    let stale = of(&leases, file).unwrap();
+    stack.make_due(file).await;
+    let later = db.claim(1, PATIENCE, &Scope::All).await.unwrap();
+    let later = of(&later, file).unwrap();
+    let commit = async |lease: &Lease, texts: &[&str]| {
+        let ingested = ingested(texts).into();
+        db.commit(lease, &ingested).await
+    };
+    // The first goes alone, and the two others wait for it.
+    let (led, lost, committed) = tokio::join!(
+        biased;
+        commit(&leads, &["tea"]),
+        commit(&stale, &[]),
+        commit(&later, &["bread", "butter"]),
+    );
+    led.unwrap();
+    assert!(matches!(lost, Err(DbError::LeaseLost)), "{lost:?}");
+    committed.unwrap();
+    assert_eq!(stack.chunks(file).await.len(), 2);
+    assert_eq!(stack.state(file).await.chunk_count, 2);
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use orion_ingest::{
     failure::{Code, Verdict},
 };
 use sha2::{Digest, Sha256};
-use sqlx::{PgConnection, Row};
+use sqlx::{Connection as _, PgConnection, Row};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -797,6 +797,89 @@ async fn a_wish_to_wait_for_long_sends_the_files_of_all_workers_back_to_the_queu
     };
     assert!(after > Duration::from_secs(570), "{after:?}");
     assert_eq!(bench.provider.counts().requests, 1, "another worker");
+}
+
+#[tokio::test]
+async fn what_was_reserved_before_a_pause_is_not_spent_in_it() {
+    let bench = Bench::with(|settings| settings.batch.inputs = 1).await;
+    let (user, files) = bench.user(1).await;
+    // One after the other, so quickly that more is reserved than is sent.
+    for number in 0..20 {
+        let text = format!("note {number}");
+        let embedded = bench.embed(user, files[0], &[&text]).await;
+        embedded.expect("vectors");
+    }
+    let come_back_later = Fault::Throttle {
+        retry_after: Some("600".into()),
+        retry_after_ms: None,
+    };
+    bench.provider.faults.next_requests(1, &come_back_later);
+    let refused = bench.embed(user, files[0], &["alpha"]).await;
+    refused.expect_err("a long pause");
+    let refused = bench.embed(user, files[0], &["beta"]).await;
+    refused.expect_err("the same pause");
+    assert_eq!(bench.provider.counts().requests, 21);
+}
+
+#[tokio::test]
+async fn an_outage_that_another_worker_found_shows_here_too() {
+    let bench = Bench::new().await;
+    let (user, files) = bench.user(1).await;
+    bench
+        .embed(user, files[0], &["alpha"])
+        .await
+        .expect("vectors");
+    let budget = db::Budget {
+        provider: bench.settings.provider.authority(),
+        model: model().name,
+        requests_per_minute: 0,
+        tokens_per_minute: 0,
+        is_backfill: false,
+    };
+    let half_a_minute = Duration::from_secs(30);
+    bench
+        .db
+        .break_budget(&budget, half_a_minute, Duration::ZERO)
+        .await
+        .expect("noted");
+    let mut state = bench.embedder.state();
+    let mut embed = std::pin::pin!(bench.embed(user, files[0], &["beta"]));
+    tokio::select! {
+        _ = &mut embed => panic!("nothing is sent"),
+        _ = state.wait_for(|state| *state == State::Unavailable) => {}
+    }
+    assert_eq!(bench.provider.counts().requests, 1);
+}
+
+#[tokio::test]
+async fn an_answer_is_booked_before_anybody_is_told_of_the_limits() {
+    let bench = Bench::new().await;
+    let (user, files) = bench.user(1).await;
+    bench.provider.limit(60_000, 60_000_000);
+    bench.provider.faults.hold();
+    let mut embed = std::pin::pin!(bench.embed(user, files[0], &["alpha"]));
+    tokio::select! {
+        _ = &mut embed => panic!("the provider holds its answer"),
+        _ = bench.provider.seen(|counts| counts.requests == 1) => {}
+    }
+    let mut admin = bench.stack.admin().await;
+    let mut holds = admin.begin().await.expect("a transaction");
+    sqlx::query("select from orion_ingest.provider_budgets for update")
+        .execute(&mut *holds)
+        .await
+        .expect("the row");
+    bench.provider.faults.release();
+    let booked = async {
+        while bench.books().await.settled == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        _ = &mut embed => panic!("its limits cannot be noted"),
+        booked = tokio::time::timeout(Duration::from_mins(1), booked) => booked.expect("booked"),
+    }
+    holds.rollback().await.expect("the row is free");
+    embed.await.expect("vectors");
 }
 
 #[tokio::test]
