@@ -254,7 +254,11 @@ pub fn new(
     let embedder = Embedder {
         orders,
         expected: Arc::clone(&expected),
-        places: Places::new(settings.max_concurrency * pump::within_rate(settings).tokens as usize),
+        places: Places::new(
+            settings.max_concurrency
+                * pump::within_rate(settings.batch, settings.limits.tokens_per_minute).tokens
+                    as usize,
+        ),
         model: settings.provider.model.clone(),
         state,
         totals: Arc::clone(&totals),

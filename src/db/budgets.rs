@@ -1,6 +1,6 @@
 //! The provider's limits, shared by every worker on the database; the arithmetic is in `migrations/004_budgets.sql`.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{Db, DbError, Unnamed, seconds};
 
@@ -20,6 +20,8 @@ pub struct Budget {
     pub tokens_per_minute: u32,
     /// Whether it takes what nobody else stands in line for.
     pub is_backfill: bool,
+    /// How long an answer may take: in an outage the next request waits for it.
+    pub answer_within: Duration,
 }
 
 /// What came of asking for a part of a budget.
@@ -77,6 +79,7 @@ impl Db {
             number(requests),
             i64::from(tokens),
             budget.is_backfill,
+            seconds(budget.answer_within),
         )
         .fetch_one(Unnamed(&mut tx))
         .await?;
@@ -134,7 +137,7 @@ impl Db {
     }
 
     /// Lets no worker send anything for a while; the epoch. A refusal also lowers the pace, unless the request left before
-    /// that last happened: `age` is how long ago it left.
+    /// that last happened.
     ///
     /// # Errors
     ///
@@ -144,7 +147,7 @@ impl Db {
         budget: &Budget,
         pause: Duration,
         is_refusal: bool,
-        age: Duration,
+        left_at: Instant,
     ) -> Result<i64, DbError> {
         let mut tx = self.begin().await?;
         let epoch = sqlx::query_scalar!(
@@ -155,7 +158,8 @@ impl Db {
             number(budget.tokens_per_minute),
             seconds(pause),
             is_refusal,
-            seconds(age),
+            // Now that a connection is there: what comes before the statement is part of the age.
+            seconds(left_at.elapsed()),
         )
         .fetch_one(Unnamed(&mut tx))
         .await?;
@@ -164,7 +168,7 @@ impl Db {
     }
 
     /// Notes that a request failed for all its tries: from now on one at a time tries the provider, after a pause that
-    /// doubles up to half a minute; the epoch. Not if it last left, so long ago as `age`, before the outage was noted.
+    /// doubles up to half a minute; the epoch. Not if it last left before the outage was noted.
     ///
     /// # Errors
     ///
@@ -173,7 +177,7 @@ impl Db {
         &self,
         budget: &Budget,
         first_pause: Duration,
-        age: Duration,
+        left_at: Instant,
     ) -> Result<i64, DbError> {
         let mut tx = self.begin().await?;
         let epoch = sqlx::query_scalar!(
@@ -181,7 +185,8 @@ impl Db {
             budget.provider,
             budget.model,
             seconds(first_pause),
-            seconds(age),
+            // Now that a connection is there: what comes before the statement is part of the age.
+            seconds(left_at.elapsed()),
         )
         .fetch_one(Unnamed(&mut tx))
         .await?;

@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{Db, DbError, Unnamed, ledger};
-use crate::document::{Chunk, Lease, Model};
+use crate::document::{Chunk, FileId, Lease, Model};
 
 /// Rows in one insert: 6 KB of vector each, so that a message stays near 3 MB.
 const ROWS_AT_ONCE: usize = 500;
@@ -32,7 +32,7 @@ pub(super) type Finished<'a> = (&'a Lease, &'a Ingested);
 
 impl Db {
     /// Fences, then replaces the files' chunks, then completes them: readers see a file's old chunks or its new ones.
-    /// For each file, whether its lease was still ours; else nothing is written for it.
+    /// Which files: nothing is written for one whose lease is lost, or whose row somebody else has locked.
     ///
     /// # Errors
     ///
@@ -42,34 +42,61 @@ impl Db {
     /// # Panics
     ///
     /// If there is not one vector a chunk.
-    pub(super) async fn commit_all(&self, files: &[Finished<'_>]) -> Result<Vec<bool>, DbError> {
-        for (_, ingested) in files {
-            assert_eq!(
-                ingested.chunks.len(),
-                ingested.vectors.len(),
-                "every chunk has its vector"
-            );
-        }
+    pub(super) async fn commit_unlocked(
+        &self,
+        files: &[Finished<'_>],
+    ) -> Result<Vec<bool>, DbError> {
         let mut tx = self.begin().await?;
-        let fenced = complete(&mut tx, files).await?;
-        let is_ours = |(lease, _): &Finished<'_>| fenced.contains(&lease.token.0);
-        let ours: Vec<Finished<'_>> = files.iter().copied().filter(is_ours).collect();
-        if !ours.is_empty() {
-            let models: HashSet<&Model> = ours.iter().map(|(_, done)| &done.model).collect();
-            for model in models {
-                hold_model(&mut tx, model).await?;
-            }
-            let ids: Vec<Uuid> = ours.iter().map(|(lease, _)| lease.file.0).collect();
-            delete_chunks(&mut tx, &ids).await?;
-            let rows: Vec<Row<'_>> = ours.iter().flat_map(|file| rows(*file)).collect();
-            for rows in rows.chunks(ROWS_AT_ONCE) {
-                insert_chunks(&mut tx, rows).await?;
-            }
-            ledger::forget_stash(&mut tx, &ids).await?;
-        }
+        let committed = replace_all(&mut tx, files).await?;
         tx.commit().await?;
-        Ok(files.iter().map(is_ours).collect())
+        Ok(committed)
     }
+
+    /// As [`Db::commit_unlocked`], once nobody else has locked the file's row.
+    ///
+    /// # Errors
+    ///
+    /// As there, and [`DbError::LeaseLost`].
+    pub(super) async fn commit_one(&self, file: Finished<'_>) -> Result<(), DbError> {
+        let mut tx = self.begin().await?;
+        sqlx::query!(
+            "select from files where id = $1 for no key update",
+            file.0.file as FileId
+        )
+        .execute(Unnamed(&mut tx))
+        .await?;
+        if replace_all(&mut tx, &[file]).await? != [true] {
+            return Err(DbError::LeaseLost);
+        }
+        Ok(tx.commit().await?)
+    }
+}
+
+async fn replace_all(tx: &mut PgConnection, files: &[Finished<'_>]) -> Result<Vec<bool>, DbError> {
+    for (_, ingested) in files {
+        assert_eq!(
+            ingested.chunks.len(),
+            ingested.vectors.len(),
+            "every chunk has its vector"
+        );
+    }
+    let fenced = complete(tx, files).await?;
+    let is_ours = |(lease, _): &Finished<'_>| fenced.contains(&lease.token.0);
+    let ours: Vec<Finished<'_>> = files.iter().copied().filter(is_ours).collect();
+    if !ours.is_empty() {
+        let models: HashSet<&Model> = ours.iter().map(|(_, done)| &done.model).collect();
+        for model in models {
+            hold_model(tx, model).await?;
+        }
+        let ids: Vec<Uuid> = ours.iter().map(|(lease, _)| lease.file.0).collect();
+        delete_chunks(tx, &ids).await?;
+        let rows: Vec<Row<'_>> = ours.iter().flat_map(|file| rows(*file)).collect();
+        for rows in rows.chunks(ROWS_AT_ONCE) {
+            insert_chunks(tx, rows).await?;
+        }
+        ledger::forget_stash(tx, &ids).await?;
+    }
+    Ok(files.iter().map(is_ours).collect())
 }
 
 /// Completes the files whose leases are still ours, before anything else is written; the tokens of these leases.

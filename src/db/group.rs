@@ -2,7 +2,8 @@
 //! its own would cost more than all the rest.
 //!
 //! There is no task for it. Whoever comes first leads: it commits what has come meanwhile, in the name of all, and each
-//! takes its answer. If the leader is dropped, or the shared transaction fails, each commits alone.
+//! takes its answer. A file that has none (its row is locked or its lease lost, the transaction failed, the leader is
+//! gone) commits alone, so that no file's trouble is another's.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,8 +12,12 @@ use tokio::sync::oneshot;
 use super::{Db, DbError, Ingested};
 use crate::document::Lease;
 
-/// Chunks of the files that share a transaction, at most: it stays short, and a long file is not held up by others.
-const ROWS: usize = 200;
+/// Chunks of a small file, at most. A larger one's round trips are little beside the rows' own cost, and it had better not
+/// wait for others.
+const SMALL: usize = 8;
+
+/// Chunks of the files that share a transaction, at most: it stays short.
+const ROWS: usize = 64;
 
 /// Files that wait for the commit under way to end.
 #[derive(Debug, Default)]
@@ -26,7 +31,7 @@ pub(super) struct Group {
 struct Waiting {
     lease: Lease,
     ingested: Arc<Ingested>,
-    answer: oneshot::Sender<bool>,
+    committed: oneshot::Sender<()>,
 }
 
 impl Db {
@@ -41,79 +46,68 @@ impl Db {
     ///
     /// If there is not one vector a chunk.
     pub async fn commit(&self, lease: &Lease, ingested: &Arc<Ingested>) -> Result<(), DbError> {
-        if ingested.chunks.len() < ROWS
-            && let Some(is_ours) = self.commit_together(lease, ingested).await
-        {
-            return fenced(is_ours);
+        if ingested.chunks.len() <= SMALL && self.commit_together(lease, ingested).await {
+            return Ok(());
         }
-        let alone = self.commit_all(&[(lease, &**ingested)]).await?;
-        fenced(alone == [true])
+        self.commit_one((lease, &**ingested)).await
     }
 
-    /// Whether the lease was ours; `None` if the file is not committed yet.
-    async fn commit_together(&self, lease: &Lease, ingested: &Arc<Ingested>) -> Option<bool> {
-        let (answer, mut answered) = oneshot::channel();
+    /// Whether the file is committed; if not, nothing is written for it.
+    async fn commit_together(&self, lease: &Lease, ingested: &Arc<Ingested>) -> bool {
+        let (committed, mut is_committed) = oneshot::channel();
         self.group.waiting().push(Waiting {
             lease: lease.clone(),
             ingested: Arc::clone(ingested),
-            answer,
+            committed,
         });
         let _leading = self.group.leading.lock().await;
         loop {
-            // Another leader has answered, or has gone and taken the question along.
-            match answered.try_recv() {
-                Ok(is_ours) => return Some(is_ours),
-                Err(oneshot::error::TryRecvError::Closed) => return None,
-                Err(oneshot::error::TryRecvError::Empty) => {}
+            match is_committed.try_recv() {
+                Ok(()) => return true,
+                Err(oneshot::error::TryRecvError::Closed) => return false,
+                Err(oneshot::error::TryRecvError::Empty) => self.commit_group().await,
             }
-            self.commit_group().await;
         }
     }
 
-    /// Commits what waits, or the first of it; who waited for a group that fails finds its question gone.
+    /// Commits the first that wait; who has no answer then finds its question gone.
     async fn commit_group(&self) {
         let group = self.group.take();
         let files: Vec<_> = group
             .iter()
             .map(|waiting| (&waiting.lease, &*waiting.ingested))
             .collect();
-        match self.commit_all(&files).await {
-            Ok(ours) => {
-                for (waiting, is_ours) in group.into_iter().zip(ours) {
+        match self.commit_unlocked(&files).await {
+            Ok(committed) => {
+                let committed = group.into_iter().zip(committed);
+                for (waiting, _) in committed.filter(|(_, is_committed)| *is_committed) {
                     // Nobody listens if the file was given up meanwhile.
-                    let _sent = waiting.answer.send(is_ours);
+                    let _sent = waiting.committed.send(());
                 }
             }
+            Err(DbError::ModelChanged) => {}
             Err(error) => {
-                tracing::debug!(files = group.len(), error = %error, "a shared commit failed; each file tries alone");
+                tracing::warn!(files = group.len(), error = %error, "a shared commit failed; each file tries alone");
             }
         }
     }
 }
 
 impl Group {
-    /// The first that waits, with those behind it that fit into a transaction.
+    /// The first that wait and fit into a transaction, which one always does.
     fn take(&self) -> Vec<Waiting> {
         let mut waiting = self.waiting();
+        waiting.retain(|waiting| !waiting.committed.is_closed());
         let mut rows = 0;
         let fits = |waiting: &&Waiting| {
             rows += waiting.ingested.chunks.len();
             rows <= ROWS
         };
-        let count = waiting.iter().take_while(fits).count().max(1);
-        let count = count.min(waiting.len());
+        let count = waiting.iter().take_while(fits).count();
         waiting.drain(..count).collect()
     }
 
     fn waiting(&self) -> MutexGuard<'_, Vec<Waiting>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn fenced(is_ours: bool) -> Result<(), DbError> {
-    if is_ours {
-        Ok(())
-    } else {
-        Err(DbError::LeaseLost)
     }
 }

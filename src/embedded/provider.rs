@@ -230,6 +230,15 @@ impl Shared {
         if texts.iter().any(|text| self.faults.refuses(text)) {
             return Err(Refused::input("'$.input' is invalid."));
         }
+        if texts.iter().any(|text| self.faults.fails(text)) {
+            return Err(Refused::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "server_error",
+                "",
+                "",
+                "The server had an error.",
+            ));
+        }
         let mut response_headers = self.meter_out(tokens)?;
         self.counts.send_modify(|counts| {
             counts.billed_requests += 1;

@@ -29,6 +29,9 @@ const SHORT: Duration = Duration::from_millis(100);
 /// How often the others are told what headers say, unless limits changed.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
+/// How often they are told the same limits.
+const TELL_AGAIN_AFTER: Duration = Duration::from_mins(1);
+
 /// A pause without a time in it.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -58,10 +61,24 @@ struct Reserved {
     epoch: i64,
 }
 
+/// When a request may leave, if nothing changes.
+#[derive(Debug)]
+struct Turn {
+    leaves_at: Instant,
+    epoch: i64,
+    /// It tries a provider that fails.
+    is_probe: bool,
+}
+
+/// Requests and tokens per minute.
+type Limits = [Option<u32>; 2];
+
+const NO_LIMITS: Limits = [None; 2];
+
 /// What the others were last told.
 #[derive(Debug)]
 struct Told {
-    limits: [Option<u32>; 2],
+    limits: Limits,
     at: Instant,
     /// Whether the provider's buckets were well filled.
     was_safe: bool,
@@ -80,6 +97,7 @@ impl SharedBudget {
                 requests_per_minute: settings.limits.requests_per_minute,
                 tokens_per_minute: settings.limits.tokens_per_minute,
                 is_backfill: settings.is_backfill,
+                answer_within: settings.provider.answer_within,
             },
             purse: tokio::sync::Mutex::new(Reserved {
                 purse: Purse::new(now),
@@ -87,7 +105,7 @@ impl SharedBudget {
             }),
             epoch: AtomicI64::new(0),
             told: Mutex::new(Told {
-                limits: [None; 2],
+                limits: NO_LIMITS,
                 at: now,
                 was_safe: true,
                 in_outage: false,
@@ -96,22 +114,23 @@ impl SharedBudget {
         }
     }
 
-    /// Waits until a request of so many tokens may leave; tells `on_outage` if the provider is known to fail.
+    /// Waits for a request's turn, however long the line is; tells `on_outage` if the provider is known to fail. Whether
+    /// the request is the one that tries it then.
     ///
     /// # Errors
     ///
-    /// If nothing may be sent for longer than anybody should stand in line, or the database fails.
+    /// If nobody may send anything for longer than one should wait for that, or the database fails.
     pub(super) async fn reserve(
         &self,
         tokens: u32,
         on_outage: impl Fn(),
-    ) -> Result<(), EmbeddingError> {
+    ) -> Result<bool, EmbeddingError> {
         let give_up_at = Instant::now() + PATIENCE;
         loop {
             match self.take(tokens).await? {
-                Ok((leaves_at, epoch)) => {
-                    if self.holds_until(leaves_at, epoch).await? {
-                        return Ok(());
+                Ok(turn) => {
+                    if self.holds(&turn).await? {
+                        return Ok(turn.is_probe);
                     }
                 }
                 Err(wait) => {
@@ -128,44 +147,57 @@ impl SharedBudget {
         }
     }
 
-    /// Takes a request of so many tokens from the purse, which is filled first if it runs short: when it may leave, and
-    /// the epoch; or how long nothing may be reserved.
-    async fn take(&self, tokens: u32) -> Result<Result<(Instant, i64), Duration>, DbError> {
+    /// Takes a request of so many tokens from the purse, which is filled first if it runs short; or how long nothing may
+    /// be reserved.
+    async fn take(&self, tokens: u32) -> Result<Result<Turn, Duration>, DbError> {
         let mut held = self.purse.lock().await;
         held.void_unless(self.epoch.load(Ordering::Relaxed));
+        let mut is_probe = false;
         if !held.purse.holds(Instant::now(), tokens) {
             let (requests, more) = held.purse.wants(Instant::now(), tokens);
             let reserved = self.db.reserve_budget(&self.row, requests, more).await?;
             self.told().in_outage = reserved.in_outage;
-            self.epoch.store(reserved.epoch, Ordering::Relaxed);
+            self.learn(reserved.epoch);
+            // Not the latest that anybody read: the part is of this one.
             held.void_unless(reserved.epoch);
             let now = Instant::now();
-            match reserved.outcome {
-                Ok(part) => fill(&mut held.purse, now, (requests, more), &part),
+            let part = match reserved.outcome {
+                Ok(part) => part,
                 Err(wait) => return Ok(Err(wait)),
-            }
+            };
+            is_probe = reserved.in_outage;
+            let units = if is_probe {
+                held.purse = Purse::new(now);
+                (1, tokens)
+            } else {
+                (requests, more)
+            };
+            fill(&mut held.purse, now, units, &part);
             // A purse that was void may hold too little even now.
             if !held.purse.holds(now, tokens) {
                 return Ok(Err(Duration::ZERO));
             }
         }
-        Ok(Ok((held.purse.spend(tokens), held.epoch)))
+        Ok(Ok(Turn {
+            leaves_at: held.purse.spend(tokens),
+            epoch: held.epoch,
+            is_probe,
+        }))
     }
 
-    /// Waits; whether what was reserved in this epoch still holds then.
-    async fn holds_until(&self, leaves_at: Instant, epoch: i64) -> Result<bool, DbError> {
-        let is_short = leaves_at.saturating_duration_since(Instant::now()) < SHORT;
+    /// Waits for the turn; whether what was reserved for it still holds then.
+    async fn holds(&self, turn: &Turn) -> Result<bool, DbError> {
+        let is_short = turn.leaves_at.saturating_duration_since(Instant::now()) < SHORT;
         loop {
             let now = Instant::now();
-            sleep_until(leaves_at.min(now + LOOK_EVERY)).await;
+            sleep_until(turn.leaves_at.min(now + LOOK_EVERY)).await;
             if !is_short {
-                let found = self.db.budget_epoch(&self.row).await?;
-                self.epoch.store(found, Ordering::Relaxed);
+                self.learn(self.db.budget_epoch(&self.row).await?);
             }
-            if self.epoch.load(Ordering::Relaxed) != epoch {
+            if self.epoch.load(Ordering::Relaxed) != turn.epoch {
                 return Ok(false);
             }
-            if leaves_at <= Instant::now() {
+            if turn.leaves_at <= Instant::now() {
                 return Ok(true);
             }
         }
@@ -182,64 +214,94 @@ impl SharedBudget {
             requests_left: stock(announced.requests),
             tokens_left: stock(announced.tokens),
         };
-        if self.is_news(&heard) {
-            let epoch = self.db.hear_budget(&self.row, &heard).await;
-            self.learn(epoch, "what the provider says of its limits was not noted");
+        if !self.is_news(&heard) {
+            return;
+        }
+        match self.db.hear_budget(&self.row, &heard).await {
+            Ok(epoch) => {
+                self.learn(epoch);
+                *self.told() = Told {
+                    limits: heard.limits(),
+                    at: Instant::now(),
+                    was_safe: heard.is_safe(),
+                    in_outage: false,
+                };
+            }
+            Err(error) => {
+                tracing::warn!(error = %error, "what the provider says of its limits was not noted");
+            }
         }
     }
 
+    /// Limits are told again after a while, since the row may have been made anew.
     fn is_news(&self, heard: &Heard) -> bool {
-        let limits = [heard.requests_per_minute, heard.tokens_per_minute];
-        let is_safe = heard.requests_left >= 1.0 && heard.tokens_left >= 1.0;
-        let mut told = self.told();
-        let is_due = told.at.elapsed() >= TELL_EVERY && !(is_safe && told.was_safe);
-        let is_news = is_due || told.in_outage || told.limits != limits;
-        if is_news {
-            *told = Told {
-                limits,
-                at: Instant::now(),
-                was_safe: is_safe,
-                in_outage: false,
-            };
-        }
-        is_news
+        let told = self.told();
+        let is_due = told.at.elapsed() >= TELL_EVERY && !(heard.is_safe() && told.was_safe);
+        let is_old = told.at.elapsed() >= TELL_AGAIN_AFTER && heard.limits() != NO_LIMITS;
+        is_due || is_old || told.in_outage || told.limits != heard.limits()
     }
 
-    /// A 429 to a request that left so long ago: pauses every worker, and lowers the pace.
-    pub(super) async fn refused(&self, after: Option<Duration>, age: Duration) {
-        self.pause(after.unwrap_or(PAUSE), true, age).await;
+    /// Tokens per minute by the settings and by what the provider told; 0 where nobody knows.
+    pub(super) fn tokens_per_minute(&self) -> u32 {
+        let configured = self.row.tokens_per_minute;
+        match self.told().limits[1] {
+            Some(told) if configured == 0 || told < configured => told,
+            Some(_) | None => configured,
+        }
+    }
+
+    /// A 429 to a request that left then: pauses every worker, and lowers the pace.
+    pub(super) async fn refused(&self, after: Option<Duration>, left_at: Instant) {
+        self.pause(after.unwrap_or(PAUSE), true, left_at).await;
     }
 
     /// The provider asks for time: pauses every worker.
     pub(super) async fn wait(&self, after: Duration) {
-        self.pause(after, false, Duration::ZERO).await;
+        self.pause(after, false, Instant::now()).await;
     }
 
-    async fn pause(&self, pause: Duration, is_refusal: bool, age: Duration) {
+    async fn pause(&self, pause: Duration, is_refusal: bool, left_at: Instant) {
         let pause = pause.min(MAX_PAUSE);
-        let paused = self.db.pause_budget(&self.row, pause, is_refusal, age);
-        self.learn(
-            paused.await,
-            "a pause that the provider asked for was not noted",
-        );
-    }
-
-    /// A request that last left so long ago failed for all its tries: one at a time is sent from now on.
-    pub(super) async fn broke(&self, age: Duration) {
-        let broken = self.db.break_budget(&self.row, self.first_pause, age);
-        self.learn(broken.await, "an outage of the provider was not noted");
-    }
-
-    /// So that what waits in this process hears of the change at once.
-    fn learn(&self, epoch: Result<i64, DbError>, or_complain: &'static str) {
-        match epoch {
-            Ok(epoch) => self.epoch.store(epoch, Ordering::Relaxed),
-            Err(error) => tracing::warn!(error = %error, "{or_complain}"),
+        let paused = self
+            .db
+            .pause_budget(&self.row, pause, is_refusal, left_at.into_std());
+        match paused.await {
+            Ok(epoch) => self.learn(epoch),
+            Err(error) => {
+                tracing::warn!(error = %error, "a pause that the provider asked for was not noted");
+            }
         }
+    }
+
+    /// A request that last left then failed for all its tries: one at a time is sent from now on.
+    pub(super) async fn broke(&self, left_at: Instant) {
+        let broken = self
+            .db
+            .break_budget(&self.row, self.first_pause, left_at.into_std());
+        match broken.await {
+            Ok(epoch) => self.learn(epoch),
+            Err(error) => tracing::warn!(error = %error, "an outage of the provider was not noted"),
+        }
+    }
+
+    /// So that what waits in this process hears of a change at once, and never of an earlier one after it.
+    fn learn(&self, epoch: i64) {
+        self.epoch.fetch_max(epoch, Ordering::Relaxed);
     }
 
     fn told(&self) -> std::sync::MutexGuard<'_, Told> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Heard {
+    fn limits(&self) -> Limits {
+        [self.requests_per_minute, self.tokens_per_minute]
+    }
+
+    /// Whether the provider's buckets are well filled.
+    fn is_safe(&self) -> bool {
+        self.requests_left >= 1.0 && self.tokens_left >= 1.0
     }
 }
 

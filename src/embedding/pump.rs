@@ -75,6 +75,8 @@ pub struct Pump {
     /// What came while others are looked up.
     lookups: Vec<Lookup>,
     batcher: Batcher,
+    /// How large requests may be, whatever the rate.
+    batch: batcher::Limits,
     /// Who waits for a text that is being looked up, in line or in flight.
     waiters: HashMap<Key, Waiters>,
     jobs: HashMap<u64, Pending>,
@@ -103,9 +105,9 @@ struct Pending {
 
 /// Requests no larger than what the rate limit gives in ten seconds: the provider's own bucket may hold little more, and
 /// would refuse a larger one for ever.
-pub(super) fn within_rate(settings: &Settings) -> batcher::Limits {
-    let batcher::Limits { inputs, tokens } = settings.batch;
-    let tokens = match settings.limits.tokens_per_minute {
+pub(super) fn within_rate(batch: batcher::Limits, tokens_per_minute: u32) -> batcher::Limits {
+    let batcher::Limits { inputs, tokens } = batch;
+    let tokens = match tokens_per_minute {
         0 => tokens,
         rate => tokens.min(rate / 6),
     };
@@ -124,7 +126,8 @@ impl Pump {
             inbox,
             expected,
             lookups: Vec::new(),
-            batcher: Batcher::new(within_rate(settings)),
+            batcher: Batcher::new(settings.batch),
+            batch: settings.batch,
             waiters: HashMap::new(),
             jobs: HashMap::new(),
             next_job: 0,
@@ -142,6 +145,8 @@ impl Pump {
         let desk = Arc::clone(&self.desk);
         let expected = Arc::clone(&self.expected);
         loop {
+            self.batcher
+                .limit(within_rate(self.batch, desk.tokens_per_minute()));
             let has_room = in_flight.len() < desk.concurrency() && !self.batcher.is_empty();
             let is_due = self.is_due();
             desk.count_waiting(self.batcher.len());

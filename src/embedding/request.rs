@@ -6,7 +6,7 @@
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -60,8 +60,8 @@ pub(super) struct Desk {
     pub(super) books: Books,
     retry_after: Duration,
     in_flight: AtomicUsize,
-    /// Set once the provider has accepted anything.
-    proven: AtomicBool,
+    /// When the provider last gave vectors: what fails meanwhile fails by itself.
+    answered_at: Mutex<Option<Instant>>,
     closed: Mutex<Option<(Instant, EmbeddingError)>>,
     state: watch::Sender<State>,
     totals: Arc<Mutex<Totals>>,
@@ -91,7 +91,7 @@ impl Desk {
             books: Books::new(settings, db, Arc::clone(&totals)),
             retry_after: settings.retry_after,
             in_flight: AtomicUsize::new(0),
-            proven: AtomicBool::new(false),
+            answered_at: Mutex::new(None),
             closed: Mutex::new(None),
             state,
             totals,
@@ -155,7 +155,7 @@ impl Desk {
 
     /// A text that is refused alone is at fault, unless the provider refuses everything.
     async fn blame(&self, wanted: &Wanted, error: EmbeddingError) -> EmbeddingError {
-        if self.proven.load(Ordering::Relaxed) {
+        if self.lock_answered_at().is_some() {
             return error;
         }
         let probe = Wanted {
@@ -187,27 +187,32 @@ impl Desk {
         batch: &[Wanted],
         turn: &mut Option<OwnedSemaphorePermit>,
     ) -> Result<Vec<Vec<f32>>, EmbeddingError> {
+        let began = Instant::now();
         let mut tries = Tries::new(self.retry_after);
         let tokens = batch.iter().map(|wanted| wanted.input.tokens).sum();
         loop {
-            self.reserve(tokens)
+            let is_probe = self
+                .reserve(tokens)
                 .await
                 .inspect_err(|error| self.note(error))?;
             drop(turn.take());
             let left_at = Instant::now();
             let error = match self.request(batch, tokens).await {
                 Ok(vectors) => {
-                    self.proven.store(true, Ordering::Relaxed);
+                    *self.lock_answered_at() = Some(Instant::now());
                     self.publish_unless_closed(State::Ready);
                     return Ok(vectors);
                 }
                 Err(error) => error,
             };
-            let Some(pause) = tries.next_after(&error) else {
-                if is_outage(&error) {
-                    self.budget.broke(left_at.elapsed()).await;
+            let pause = tries.next_after(&error);
+            let Some(pause) = pause.filter(|_| !(is_probe && is_outage(&error))) else {
+                if !is_outage(&error) {
+                    self.note(&error);
+                } else if self.lock_answered_at().is_none_or(|at| at < began) {
+                    self.budget.broke(left_at).await;
+                    self.note(&error);
                 }
-                self.note(&error);
                 return Err(error);
             };
             self.unless_stopped(sleep(pause)).await?;
@@ -230,23 +235,28 @@ impl Desk {
         let sent_at = Instant::now();
         let reply = self.client.embed(&texts).await;
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
-        let took = sent_at.elapsed();
         match reply.outcome {
             Ok(answer) => {
-                self.lock_concurrency().answered(tokens, took, in_flight);
+                self.lock_concurrency()
+                    .answered(tokens, sent_at, Instant::now(), in_flight);
                 // Booked before anything else: it is paid for.
                 let vectors = self.books.settle(request, batch, answer).await;
                 self.budget.hear(reply.announced).await;
                 Ok(vectors?)
             }
             Err(error) => {
-                self.close(request, batch, &error, took).await;
-                Err(error.into())
+                self.close(request, batch, &error, sent_at).await;
+                let error = error.into();
+                // Whatever else it says, it works.
+                if !is_outage(&error) {
+                    self.budget.hear(reply.announced).await;
+                }
+                Err(error)
             }
         }
     }
 
-    async fn reserve(&self, tokens: u32) -> Result<(), EmbeddingError> {
+    async fn reserve(&self, tokens: u32) -> Result<bool, EmbeddingError> {
         let began = Instant::now();
         let on_outage = || self.publish_unless_closed(State::Unavailable);
         let reserved = self.budget.reserve(tokens, on_outage);
@@ -256,12 +266,15 @@ impl Desk {
     }
 
     /// Books what a request without vectors costs, as far as we know, and tells the budget.
-    async fn close(&self, request: Uuid, batch: &[Wanted], error: &EmbedError, age: Duration) {
+    async fn close(&self, request: Uuid, batch: &[Wanted], error: &EmbedError, left_at: Instant) {
         tracing::warn!(%request, inputs = batch.len(), error = %error, "an embedding request failed");
         self.totals().failed_requests += 1;
         if let EmbedError::Throttled { after } = error {
             self.totals().throttled_requests += 1;
-            self.budget.refused(*after, age).await;
+            self.budget.refused(*after, left_at).await;
+        }
+        if let EmbedError::Unreachable { sent: true, .. } = error {
+            self.lock_concurrency().unanswered();
         }
         if let EmbedError::Failing {
             after: Some(after), ..
@@ -364,6 +377,17 @@ impl Desk {
         self.concurrency
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_answered_at(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.answered_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tokens per minute by the settings and by what the provider told; 0 where nobody knows.
+    pub(super) fn tokens_per_minute(&self) -> u32 {
+        self.budget.tokens_per_minute()
     }
 
     fn lock_closed(&self) -> MutexGuard<'_, Option<(Instant, EmbeddingError)>> {

@@ -98,7 +98,8 @@ async fn finish(app: &App, lease: &Lease, shutdown: &Shutdown) -> End {
         () = lease::keep(&app.db, lease, app.lease_for) => return End::LeaseLost,
         () = shutdown.leaving() => return End::Leaving,
     };
-    // The commit is not raced against the keeper: its lock on the row is the lease now, for which a renewal would wait.
+    // The commit is not raced against the keeper: its lock on the row is the lease then, for which a renewal would wait, and
+    // before that a small file is in a line that moves by a transaction at a time.
     let committed = match ingested {
         Ok(ingested) => {
             let ingested = Arc::new(ingested);

@@ -7,6 +7,7 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use orion_ingest::db::{self, Budget, Db, Heard, Part, Reserved};
 
 use crate::stack::Stack;
@@ -37,6 +38,7 @@ fn budget(requests_per_minute: u32, tokens_per_minute: u32) -> Budget {
         requests_per_minute,
         tokens_per_minute,
         is_backfill: false,
+        answer_within: Duration::from_secs(5),
     }
 }
 
@@ -108,23 +110,35 @@ async fn nothing_waits_where_no_limit_is_known() {
 }
 
 #[tokio::test]
+async fn a_budget_that_was_not_used_for_long_is_as_good_as_new() {
+    let stack = Stack::new().await;
+    let db = worker(&stack).await;
+    let unknown = budget(0, 0);
+    for limits in [&unknown, &budget(600, 60_000)] {
+        granted(reserve(&db, limits, 1, 1_000).await);
+        later(&stack, 86_400).await;
+        let sent = granted(reserve(&db, limits, 1, 1_000).await);
+        assert!(sent.tokens.1 <= 0.0, "{sent:?}");
+        later(&stack, 86_400).await;
+        refuse(&db, limits, Duration::ZERO, Instant::now()).await;
+    }
+}
+
+#[tokio::test]
 async fn a_refusal_to_one_worker_pauses_all_and_lowers_the_pace_once() {
     let stack = Stack::new().await;
     let (one, other) = (worker(&stack).await, worker(&stack).await);
     let limits = budget(0, 60_000);
     let sent = reserve(&one, &limits, 1, 2_000).await;
     let left_at = Instant::now();
-    for _ in 0..3 {
-        let pause = Duration::from_secs(20);
-        one.pause_budget(&limits, pause, true, left_at.elapsed())
-            .await
-            .expect("noted");
-    }
+    // Together, so that some of them wait for a connection and for the row.
+    let refusals = (0..16).map(|_| refuse(&one, &limits, Duration::from_secs(20), left_at));
+    join_all(refusals).await;
     let held = reserve(&other, &limits, 1, 1_000).await;
     assert!(held.epoch > sent.epoch, "what was reserved is void");
     is_about(held.outcome.expect_err("a pause").as_secs_f64(), 20.0);
     later(&stack, 20).await;
-    // Three refusals of one time cost 30 % of the pace, of which twenty seconds give 20 back; and no credit is left.
+    // One fall of 30 %, of which twenty seconds give 20 back; and no credit is left.
     let part = granted(reserve(&other, &limits, 1, 9_000).await);
     is_about(part.tokens.1, 10.0);
     later(&stack, 60).await;
@@ -132,6 +146,12 @@ async fn a_refusal_to_one_worker_pauses_all_and_lowers_the_pace_once() {
         granted(reserve(&other, &limits, 1, 9_000).await).tokens.1,
         7.0,
     );
+}
+
+async fn refuse(db: &Db, budget: &Budget, pause: Duration, left_at: Instant) {
+    db.pause_budget(budget, pause, true, left_at)
+        .await
+        .expect("noted");
 }
 
 #[tokio::test]
@@ -183,21 +203,41 @@ async fn a_bucket_that_runs_low_is_given_time_to_fill() {
 }
 
 #[tokio::test]
-async fn a_limit_that_nobody_told_is_learned_from_a_refusal() {
+async fn a_limit_that_nobody_told_is_learned_from_refusals_and_grows_with_use() {
     let stack = Stack::new().await;
     let db = worker(&stack).await;
     let unknown = budget(0, 0);
     granted(reserve(&db, &unknown, 100, 100_000).await);
-    db.pause_budget(&unknown, Duration::ZERO, true, Duration::ZERO)
-        .await
-        .expect("noted");
-    // A hundred in ten seconds were too many: seven a second are tried, and more from there on.
+    refuse(&db, &unknown, Duration::ZERO, Instant::now()).await;
+    // A hundred in ten seconds were too many: seven a second are tried.
     let part = granted(reserve(&db, &unknown, 70, 7_000).await);
     is_about(part.requests.1, 10.0);
     is_about(part.tokens.1, 1.0);
-    later(&stack, 200).await;
-    let part = granted(reserve(&db, &unknown, 270, 7_000).await);
-    is_about(part.requests.1, 9.8);
+    later(&stack, 36_000).await;
+    let part = granted(reserve(&db, &unknown, 70, 7_000).await);
+    is_about(part.requests.1, 9.7);
+    for _ in 0..40 {
+        later(&stack, 1).await;
+        granted(reserve(&db, &unknown, 1, 100).await);
+    }
+    later(&stack, 3_600).await;
+    let part = granted(reserve(&db, &unknown, 70, 7_000).await);
+    is_about(part.requests.1, 6.8);
+    refuse(&db, &unknown, Duration::ZERO, Instant::now()).await;
+    let part = granted(reserve(&db, &unknown, 70, 7_000).await);
+    is_about(part.requests.1, 10.0);
+}
+
+#[tokio::test]
+async fn an_early_refusal_does_not_strangle() {
+    let stack = Stack::new().await;
+    let db = worker(&stack).await;
+    let unknown = budget(0, 0);
+    granted(reserve(&db, &unknown, 1, 300).await);
+    refuse(&db, &unknown, Duration::ZERO, Instant::now()).await;
+    let part = granted(reserve(&db, &unknown, 1, 20_000).await);
+    is_about(part.tokens.1, 60.0);
+    is_about(part.requests.1, 6.0);
 }
 
 #[tokio::test]
@@ -206,28 +246,27 @@ async fn in_an_outage_one_request_at_a_time_tries_the_provider() {
     let (one, other) = (worker(&stack).await, worker(&stack).await);
     let limits = budget(600, 60_000);
     let breaks = async |db: &Db, left_at: Instant| {
-        let age = left_at.elapsed();
-        db.break_budget(&limits, A_SECOND, age)
+        db.break_budget(&limits, A_SECOND, left_at)
             .await
             .expect("noted");
     };
     granted(reserve(&one, &limits, 1, 10).await);
     let left_at = Instant::now();
     // The provider may ask to wait as well.
-    one.pause_budget(&limits, Duration::ZERO, false, Duration::ZERO)
+    one.pause_budget(&limits, Duration::ZERO, false, Instant::now())
         .await
         .expect("noted");
-    breaks(&one, left_at).await;
-    // It left before anybody knew.
-    breaks(&one, left_at).await;
+    // They left before anybody knew.
+    join_all((0..16).map(|_| breaks(&one, left_at))).await;
     let held = reserve(&one, &limits, 1, 10).await;
     assert!(held.in_outage);
     is_about(held.outcome.expect_err("too early").as_secs_f64(), 1.0);
     later(&stack, 1).await;
     granted(reserve(&other, &limits, 1, 10).await);
     let left_at = Instant::now();
-    let second = reserve(&one, &limits, 1, 10).await;
-    assert!(second.outcome.is_err(), "one at a time");
+    later(&stack, 3).await;
+    let second = reserve(&one, &limits, 1, 10).await.outcome;
+    is_about(second.expect_err("not answered yet").as_secs_f64(), 2.0);
     breaks(&other, left_at).await;
     let held = reserve(&one, &limits, 1, 10).await;
     is_about(held.outcome.expect_err("longer").as_secs_f64(), 2.0);
@@ -237,6 +276,22 @@ async fn in_an_outage_one_request_at_a_time_tries_the_provider() {
     let after = reserve(&other, &limits, 1, 10).await;
     granted(after);
     assert!(!after.in_outage && after.epoch > held.epoch);
+}
+
+#[tokio::test]
+async fn a_row_that_somebody_deletes_is_made_anew_and_nothing_that_is_told_is_lost() {
+    let stack = Stack::new().await;
+    let db = worker(&stack).await;
+    let limits = budget(600, 60_000);
+    let before = reserve(&db, &limits, 1, 10).await;
+    stack.sql("delete from orion_ingest.provider_budgets").await;
+    let pause = Duration::from_secs(20);
+    db.pause_budget(&limits, pause, false, Instant::now())
+        .await
+        .expect("noted");
+    let held = reserve(&db, &limits, 1, 10).await;
+    assert!(held.epoch > before.epoch, "what was reserved is void");
+    is_about(held.outcome.expect_err("a pause").as_secs_f64(), 20.0);
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use orion_ingest::{
     metrics::Outcome,
 };
 use sha2::{Digest as _, Sha256};
-use sqlx::PgConnection;
+use sqlx::{Connection as _, PgConnection};
 
 use crate::{
     stack::Stack,
@@ -256,6 +256,67 @@ async fn a_success_wipes_the_last_error_off() {
     let row = stack.state(file).await;
     assert_eq!(row.outcome(), ("completed", None));
     assert_eq!(row.error, None);
+}
+
+#[tokio::test]
+async fn small_files_that_finish_together_share_a_transaction() {
+    let stack = Stack::new().await;
+    let users = [stack.user().await, stack.user().await];
+    for n in 0..12 {
+        stack.file(users[n % 2], "a.txt", format!("year {n}")).await;
+    }
+    let db = stack.worker().await.app.db.clone();
+    let leases = db.claim(12, PATIENCE, &Scope::All).await.unwrap();
+    let commits = leases.iter().map(|lease| {
+        let db = &db;
+        async move { db.commit(lease, &ingested(&["tea"]).into()).await }
+    });
+    for committed in futures_util::future::join_all(commits).await {
+        committed.unwrap();
+    }
+    // The first went alone, and the others waited for it. `now()` is the transaction's.
+    let transactions: i64 = stack
+        .value(
+            "select count(distinct processed_at) from files where processing_status = 'completed'",
+        )
+        .await;
+    assert_eq!(transactions, 2);
+    let owned: i64 = stack
+        .value("select count(*) from document_chunks c join files f on f.id = c.file_id and f.user_id = c.user_id")
+        .await;
+    assert_eq!(owned, 12);
+}
+
+#[tokio::test]
+async fn a_file_whose_row_is_locked_holds_up_no_other() {
+    let stack = Stack::new().await;
+    let user = stack.user().await;
+    for n in 0..6 {
+        stack.file(user, "a.txt", format!("year {n}")).await;
+    }
+    let db = stack.worker().await.app.db.clone();
+    let leases = db.claim(6, PATIENCE, &Scope::All).await.unwrap();
+    let locked = leases[2].file;
+    let mut admin = stack.admin().await;
+    let mut holds = admin.begin().await.unwrap();
+    sqlx::query("select from files where id = $1 for update")
+        .bind(locked.0)
+        .execute(&mut *holds)
+        .await
+        .unwrap();
+    let commit = async |lease: &Lease| db.commit(lease, &ingested(&["tea"]).into()).await;
+    let mut waits = std::pin::pin!(commit(&leases[2]));
+    let others = leases.iter().filter(|lease| lease.file != locked);
+    tokio::select! {
+        biased;
+        _ = &mut waits => panic!("somebody else holds its row"),
+        committed = futures_util::future::join_all(others.map(commit)) => {
+            assert!(committed.iter().all(Result::is_ok), "{committed:?}");
+        }
+    }
+    holds.rollback().await.unwrap();
+    waits.await.unwrap();
+    assert_eq!(stack.chunks(locked).await.len(), 1);
 }
 
 #[tokio::test]

@@ -835,11 +835,12 @@ async fn an_outage_that_another_worker_found_shows_here_too() {
         requests_per_minute: 0,
         tokens_per_minute: 0,
         is_backfill: false,
+        answer_within: Duration::from_secs(30),
     };
     let half_a_minute = Duration::from_secs(30);
     bench
         .db
-        .break_budget(&budget, half_a_minute, Duration::ZERO)
+        .break_budget(&budget, half_a_minute, std::time::Instant::now())
         .await
         .expect("noted");
     let mut state = bench.embedder.state();
@@ -849,6 +850,34 @@ async fn an_outage_that_another_worker_found_shows_here_too() {
         _ = state.wait_for(|state| *state == State::Unavailable) => {}
     }
     assert_eq!(bench.provider.counts().requests, 1);
+}
+
+#[tokio::test]
+async fn a_text_that_makes_the_provider_fail_is_no_outage_while_others_are_answered() {
+    let bench = Bench::with(|settings| {
+        settings.batch.inputs = 1;
+        settings.retry_after = Duration::from_millis(30);
+    })
+    .await;
+    let (user, files) = bench.user(2).await;
+    bench.provider.faults.fail_inputs_with("beta");
+    let mut fails = std::pin::pin!(bench.embed(user, files[0], &["beta"]));
+    let mut number = 0;
+    let failed = loop {
+        number += 1;
+        let text = format!("note {number}");
+        let texts = [text.as_str()];
+        tokio::select! {
+            failed = &mut fails => break failed,
+            answered = bench.embed(user, files[1], &texts) => drop(answered.expect("vectors")),
+        }
+    };
+    let failed = failed.expect_err("it is tried again later");
+    assert!(matches!(failed.verdict(), Verdict::Wait { .. }), "{failed}");
+    assert_eq!(*bench.embedder.state().borrow(), State::Ready);
+    let mut admin = bench.stack.admin().await;
+    let outages = "select outages::bigint from orion_ingest.provider_budgets";
+    assert_eq!(self::number(&mut admin, outages).await, 0);
 }
 
 #[tokio::test]

@@ -557,7 +557,7 @@ async fn refuses_and_goes(name: &str, memory_bytes: u64, body: Vec<u8>) {
 
 #[tokio::test]
 async fn a_child_reads_each_file_as_it_is_told() {
-    let sandbox = sandbox(PROGRAM, GIB + 11);
+    let sandbox = sandbox(PROGRAM, GIB + 12);
     let text = Bytes::from_static(b"A line.");
     let off = ExtractSettings {
         types: types()
@@ -581,7 +581,7 @@ async fn a_child_reads_each_file_as_it_is_told() {
             .extract(NOBODY, &hints(), &settings, text.clone())
             .await;
         assert_eq!(read.is_ok(), is_read, "{read:?}");
-        children.extend(self::children(GIB + 11));
+        children.extend(self::children(GIB + 12));
     }
     children.dedup();
     assert_eq!(children.len(), 1, "it is the same child");

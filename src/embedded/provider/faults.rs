@@ -95,6 +95,7 @@ struct Plan {
     next: VecDeque<Fault>,
     delay: Duration,
     refuse_inputs_with: String,
+    fail_inputs_with: String,
 }
 
 impl Default for Faults {
@@ -120,6 +121,11 @@ impl Faults {
     /// Refuses inputs that contain this; an empty string refuses none.
     pub fn refuse_inputs_with(&self, marker: &str) {
         marker.clone_into(&mut self.plan().refuse_inputs_with);
+    }
+
+    /// Fails at every input that contains this, as servers do that trip over a text; an empty string fails at none.
+    pub fn fail_inputs_with(&self, marker: &str) {
+        marker.clone_into(&mut self.plan().fail_inputs_with);
     }
 
     /// Forgets the faults to come.
@@ -168,11 +174,18 @@ impl Faults {
     }
 
     pub(super) fn refuses(&self, text: &str) -> bool {
-        let plan = self.plan();
-        !plan.refuse_inputs_with.is_empty() && text.contains(&plan.refuse_inputs_with)
+        holds(text, &self.plan().refuse_inputs_with)
+    }
+
+    pub(super) fn fails(&self, text: &str) -> bool {
+        holds(text, &self.plan().fail_inputs_with)
     }
 
     fn plan(&self) -> MutexGuard<'_, Plan> {
         self.plan.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn holds(text: &str, marker: &str) -> bool {
+    !marker.is_empty() && text.contains(marker)
 }
