@@ -283,6 +283,14 @@ async fn a_row_that_somebody_deletes_is_made_anew_and_nothing_that_is_told_is_lo
     let stack = Stack::new().await;
     let db = worker(&stack).await;
     let limits = budget(600, 60_000);
+    granted(reserve(&db, &limits, 1, 10).await);
+    for tokens_per_minute in [50_000, 40_000] {
+        let heard = Heard {
+            tokens_per_minute: Some(tokens_per_minute),
+            ..TELLS
+        };
+        db.hear_budget(&limits, &heard).await.expect("noted");
+    }
     let before = reserve(&db, &limits, 1, 10).await;
     stack.sql("delete from orion_ingest.provider_budgets").await;
     let pause = Duration::from_secs(20);

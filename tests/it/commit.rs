@@ -307,10 +307,12 @@ async fn a_file_whose_row_is_locked_holds_up_no_other() {
     let commit = async |lease: &Lease| db.commit(lease, &ingested(&["tea"]).into()).await;
     let mut waits = std::pin::pin!(commit(&leases[2]));
     let others = leases.iter().filter(|lease| lease.file != locked);
+    let others = tokio::time::timeout(PATIENCE, futures_util::future::join_all(others.map(commit)));
     tokio::select! {
         biased;
         _ = &mut waits => panic!("somebody else holds its row"),
-        committed = futures_util::future::join_all(others.map(commit)) => {
+        committed = others => {
+            let committed = committed.expect("they do not wait for it");
             assert!(committed.iter().all(Result::is_ok), "{committed:?}");
         }
     }
