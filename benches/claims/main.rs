@@ -22,7 +22,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context as _;
+use clap::Parser;
 
 use self::{queue::Queue, servers::Servers, worker::Times};
 
@@ -41,18 +41,31 @@ const FLAT_WITHIN: f64 = 2.0;
 /// What a claim may take under an old snapshot, in milliseconds.
 const AGED_WITHIN: f64 = 5.0;
 
+/// What a claim costs, whatever the backlog.
+#[derive(Parser)]
 struct Plan {
+    /// Files that wait.
+    #[arg(long, default_values_t = [1_000, 100_000])]
     rows: Vec<usize>,
+    /// Whose they are.
+    #[arg(long, default_values_t = [1, 100, 10_000])]
     tenants: Vec<usize>,
+    /// Who claim side by side.
+    #[arg(long, default_values_t = [1, 16])]
     workers: Vec<usize>,
+    /// Files that are claimed under an old snapshot.
+    #[arg(long, default_value_t = 20_000)]
     aged: usize,
+    /// Cargo adds it.
+    #[arg(long, hide = true)]
+    bench: bool,
 }
 
 /// Mean milliseconds by tenants and workers, of every number of rows.
 type Means = BTreeMap<(usize, usize), Vec<f64>>;
 
 fn main() -> anyhow::Result<()> {
-    let plan = Plan::of(std::env::args().skip(1))?;
+    let plan = Plan::parse();
     let runtime = tokio::runtime::Runtime::new()?;
     runtime.block_on(async {
         let servers = Servers::start().await?;
@@ -63,40 +76,6 @@ fn main() -> anyhow::Result<()> {
 }
 
 impl Plan {
-    fn of(arguments: impl Iterator<Item = String>) -> anyhow::Result<Self> {
-        let (mut rows, mut tenants, mut workers, mut aged) = (vec![], vec![], vec![], vec![]);
-        // Cargo adds `--bench`.
-        let mut arguments = arguments.filter(|argument| argument != "--bench");
-        while let Some(argument) = arguments.next() {
-            let numbers = match argument.as_str() {
-                "--rows" => &mut rows,
-                "--tenants" => &mut tenants,
-                "--workers" => &mut workers,
-                "--aged" => &mut aged,
-                _ => anyhow::bail!("{argument} is no option"),
-            };
-            let number = arguments.next().unwrap_or_default();
-            numbers.push(
-                number
-                    .parse()
-                    .with_context(|| format!("{argument} wants a number"))?,
-            );
-        }
-        let or = |numbers: Vec<usize>, usual: &[usize]| {
-            if numbers.is_empty() {
-                usual.to_vec()
-            } else {
-                numbers
-            }
-        };
-        Ok(Self {
-            rows: or(rows, &[1_000, 100_000]),
-            tenants: or(tenants, &[1, 100, 10_000]),
-            workers: or(workers, &[1, 16]),
-            aged: aged.pop().unwrap_or(20_000),
-        })
-    }
-
     /// Every number of rows with every number of tenants and workers.
     async fn cells(&self, servers: &Servers) -> anyhow::Result<()> {
         writeln!(

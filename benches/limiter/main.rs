@@ -23,6 +23,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use clap::Parser;
 use orion_ingest::embedded::provider::Counts;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -37,11 +38,24 @@ const TEXT_TOKENS: usize = 40_000;
 /// How soon changed limits are to be followed.
 const FOLLOWED_WITHIN: Duration = Duration::from_secs(5);
 
+/// How much of the provider's limits is used, and how often it says 429.
+#[derive(Parser)]
 struct Plan {
+    /// How long the provider is watched.
+    #[arg(long, default_value_t = 300)]
     seconds: u32,
+    /// How long it is not, before.
+    #[arg(long, default_value_t = 60)]
     warm_up: u32,
+    /// Tokens that it allows in a minute.
+    #[arg(long = "tpm", default_value_t = 1_000_000)]
     tokens_per_minute: u32,
+    /// A number of processes, `half` or `change`.
+    #[arg(default_values = ["1", "2", "8", "half", "change"])]
     cases: Vec<String>,
+    /// Cargo adds it.
+    #[arg(long, hide = true)]
+    bench: bool,
 }
 
 /// A time in which the provider was watched.
@@ -56,7 +70,7 @@ struct Watched {
 }
 
 fn main() -> anyhow::Result<()> {
-    let plan = Plan::of(std::env::args().skip(1))?;
+    let plan = Plan::parse();
     let runtime = tokio::runtime::Runtime::new()?;
     writeln!(
         io::stdout(),
@@ -75,36 +89,6 @@ fn main() -> anyhow::Result<()> {
 }
 
 impl Plan {
-    fn of(arguments: impl Iterator<Item = String>) -> anyhow::Result<Self> {
-        let mut plan = Self {
-            seconds: 300,
-            warm_up: 60,
-            tokens_per_minute: 1_000_000,
-            cases: Vec::new(),
-        };
-        // Cargo adds `--bench`.
-        let mut arguments = arguments.filter(|argument| argument != "--bench");
-        while let Some(argument) = arguments.next() {
-            let option = match argument.as_str() {
-                "--seconds" => &mut plan.seconds,
-                "--warm-up" => &mut plan.warm_up,
-                "--tpm" => &mut plan.tokens_per_minute,
-                _ => {
-                    plan.cases.push(argument);
-                    continue;
-                }
-            };
-            let number = arguments.next().unwrap_or_default();
-            *option = number
-                .parse()
-                .with_context(|| format!("{argument} wants a number"))?;
-        }
-        if plan.cases.is_empty() {
-            plan.cases = ["1", "2", "8", "half", "change"].map(str::to_owned).into();
-        }
-        Ok(plan)
-    }
-
     async fn run(&self, case: &str) -> anyhow::Result<()> {
         let processes = case.parse().unwrap_or(2);
         let servers = Servers::start().await?;

@@ -20,6 +20,7 @@ mod vectors;
 use std::io::{self, Write as _};
 
 use anyhow::{Context as _, ensure};
+use clap::Parser;
 use sqlx::PgConnection;
 use tokio::time::Instant;
 
@@ -30,11 +31,24 @@ use self::{
     vectors::Space,
 };
 
+/// What a search finds, how long it takes, and what its index costs.
+#[derive(Parser)]
 struct Plan {
+    /// Chunks of all tenants.
+    #[arg(long, default_value_t = 100_000)]
     chunks: usize,
+    /// Whose they are.
+    #[arg(long, default_value_t = 1_000)]
     tenants: usize,
+    /// Questions of tenants of about one size.
+    #[arg(long, default_value_t = 100)]
     questions: usize,
+    /// With the other kind of index, too.
+    #[arg(long)]
     hnsw: bool,
+    /// Cargo adds it.
+    #[arg(long, hide = true)]
+    bench: bool,
 }
 
 /// Tenants of about one size, and what they ask.
@@ -52,7 +66,7 @@ struct Bench {
 }
 
 fn main() -> anyhow::Result<()> {
-    let plan = Plan::of(std::env::args().skip(1))?;
+    let plan = Plan::parse();
     let runtime = tokio::runtime::Runtime::new()?;
     runtime.block_on(async {
         let servers = Servers::start().await?;
@@ -62,34 +76,6 @@ fn main() -> anyhow::Result<()> {
 }
 
 impl Plan {
-    fn of(arguments: impl Iterator<Item = String>) -> anyhow::Result<Self> {
-        let mut plan = Self {
-            chunks: 100_000,
-            tenants: 1_000,
-            questions: 100,
-            hnsw: false,
-        };
-        // Cargo adds `--bench`.
-        let mut arguments = arguments.filter(|argument| argument != "--bench");
-        while let Some(argument) = arguments.next() {
-            let number = match argument.as_str() {
-                "--chunks" => &mut plan.chunks,
-                "--tenants" => &mut plan.tenants,
-                "--questions" => &mut plan.questions,
-                "--hnsw" => {
-                    plan.hnsw = true;
-                    continue;
-                }
-                _ => anyhow::bail!("{argument} is no option"),
-            };
-            let value = arguments.next().unwrap_or_default();
-            *number = value
-                .parse()
-                .with_context(|| format!("{argument} wants a number"))?;
-        }
-        Ok(plan)
-    }
-
     async fn run(&self, servers: &Servers) -> anyhow::Result<()> {
         let mut bench = Bench::fill(self, servers).await?;
         bench.measure("IVFFlat, made before the rows").await?;

@@ -24,6 +24,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use clap::Parser;
 
 use self::{
     floor::Floor,
@@ -32,25 +33,34 @@ use self::{
     uploads::Upload,
 };
 
-/// What to drain.
+/// What a whole drain costs.
+#[derive(Parser)]
 struct Plan {
-    /// Every file in and below these.
+    /// Every file in and below these; without one, and without notes, those of `fixtures/`.
     folders: Vec<PathBuf>,
     /// So many notes of a kilobyte.
+    #[arg(long, default_value_t = 0)]
     small: usize,
-    /// How long the provider thinks.
-    delay: Duration,
+    /// How long the provider thinks, in milliseconds.
+    #[arg(long, default_value_t = 50)]
+    delay: u64,
+    /// Cargo adds it.
+    #[arg(long, hide = true)]
+    bench: bool,
 }
 
 fn main() -> anyhow::Result<()> {
-    let plan = Plan::of(std::env::args().skip(1))?;
+    let plan = Plan::parse();
     let uploads = plan.uploads()?;
     let size: usize = uploads.iter().map(|upload| upload.bytes.len()).sum();
     let runtime = tokio::runtime::Runtime::new()?;
     let (usage, outcomes, floor) = runtime.block_on(async {
         let servers = Servers::start().await?;
         servers.provider().limit(0, 0);
-        servers.provider().faults.delay(plan.delay);
+        servers
+            .provider()
+            .faults
+            .delay(Duration::from_millis(plan.delay));
         servers.upload(&uploads).await?;
         let usage = drain(&servers).await?;
         let outcomes = outcomes(&servers).await?;
@@ -131,37 +141,15 @@ fn print(
 }
 
 impl Plan {
-    fn of(arguments: impl Iterator<Item = String>) -> anyhow::Result<Self> {
-        let mut plan = Self {
-            folders: Vec::new(),
-            small: 0,
-            delay: Duration::from_millis(50),
-        };
-        // Cargo adds `--bench`.
-        let mut arguments = arguments.filter(|argument| argument != "--bench");
-        while let Some(argument) = arguments.next() {
-            let mut number = || -> anyhow::Result<u32> {
-                let number = arguments.next().unwrap_or_default();
-                number
-                    .parse()
-                    .with_context(|| format!("{argument} wants a number"))
-            };
-            match argument.as_str() {
-                "--small" => plan.small = number()? as usize,
-                "--delay" => plan.delay = Duration::from_millis(number()?.into()),
-                folder => plan.folders.push(folder.into()),
-            }
-        }
-        if plan.folders.is_empty() && plan.small == 0 {
-            plan.folders
-                .push(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures"));
-        }
-        Ok(plan)
-    }
-
     fn uploads(&self) -> anyhow::Result<Vec<Upload>> {
         let mut uploads = (0..self.small).map(note).collect();
-        for folder in &self.folders {
+        let fixtures = [Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")];
+        let folders = if self.folders.is_empty() && self.small == 0 {
+            &fixtures
+        } else {
+            &self.folders[..]
+        };
+        for folder in folders {
             read(folder, &mut uploads)
                 .with_context(|| format!("cannot read {}", folder.display()))?;
         }

@@ -299,8 +299,7 @@ async fn a_file_whose_row_is_locked_holds_up_no_other() {
     let locked = leases[2].file;
     let mut admin = stack.admin().await;
     let mut holds = admin.begin().await.unwrap();
-    sqlx::query("select from files where id = $1 for update")
-        .bind(locked.0)
+    sqlx::query!("select from files where id = $1 for update", locked.0)
         .execute(&mut *holds)
         .await
         .unwrap();
