@@ -376,6 +376,8 @@ async fn functions_are_called_by_those_they_are_for() {
             "generate_sample_data: service_role",
             "hear_budget: orion_ingest",
             "is_admin: authenticated service_role",
+            "learned_rate: orion_ingest",
+            "lock_budget: orion_ingest",
             "object_owner: orion_ingest",
             "pace_at: orion_ingest",
             "pause_budget: orion_ingest",
