@@ -11,6 +11,7 @@ const FIRST: &str = include_str!("../../../migrations/001_initial_schema.sql");
 const SECOND: &str = include_str!("../../../migrations/002_ingestion.sql");
 const THIRD: &str = include_str!("../../../migrations/003_formats.sql");
 const FOURTH: &str = include_str!("../../../migrations/004_budgets.sql");
+const FIFTH: &str = include_str!("../../../migrations/005_search.sql");
 
 /// A database without anything in it, beside the stack's own.
 async fn blank(stack: &Stack) -> PgConnection {
@@ -102,11 +103,12 @@ fn assert_same(before: &[String], after: &[String]) {
     assert_eq!(only_in(after, before), Vec::<String>::new(), "new");
 }
 
-const FILES: [&str; 4] = [
+const FILES: [&str; 5] = [
     "001_initial_schema",
     "002_ingestion",
     "003_formats",
     "004_budgets",
+    "005_search",
 ];
 
 fn applied() -> Vec<Step> {
@@ -125,11 +127,11 @@ async fn an_empty_database_is_prepared_and_repeating_it_changes_nothing() {
     let again = migrated(&mut blank).await;
     assert_eq!(
         again.to_string(),
-        "was there 001_initial_schema\nwas there 002_ingestion\nwas there 003_formats\nwas there 004_budgets\nseeded    file types and sample prompts"
+        "was there 001_initial_schema\nwas there 002_ingestion\nwas there 003_formats\nwas there 004_budgets\nwas there 005_search\nseeded    file types and sample prompts"
     );
     assert_same(&first, &picture(&mut blank).await);
 
-    for file in [FIRST, SECOND, THIRD, FOURTH] {
+    for file in [FIRST, SECOND, THIRD, FOURTH, FIFTH] {
         psql(&mut blank, file).await;
     }
     // The files themselves may be repeated.
@@ -141,7 +143,13 @@ async fn an_empty_database_is_prepared_and_repeating_it_changes_nothing() {
     .await;
     assert_eq!(
         recorded,
-        ["1,initial_schema", "2,ingestion", "3,formats", "4,budgets"]
+        [
+            "1,initial_schema",
+            "2,ingestion",
+            "3,formats",
+            "4,budgets",
+            "5,search"
+        ]
     );
     let elsewhere = row(
         &mut blank,
@@ -155,7 +163,7 @@ async fn an_empty_database_is_prepared_and_repeating_it_changes_nothing() {
 async fn files_that_were_applied_by_psql_are_adopted_as_they_are() {
     let stack = Stack::new().await;
     let mut blank = blank(&stack).await;
-    for file in [FIRST, SECOND, THIRD, FOURTH] {
+    for file in [FIRST, SECOND, THIRD, FOURTH, FIFTH] {
         psql(&mut blank, file).await;
     }
     let before = picture(&mut blank).await;

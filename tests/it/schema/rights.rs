@@ -380,6 +380,7 @@ async fn functions_are_called_by_those_they_are_for() {
             "pace_at: orion_ingest",
             "pause_budget: orion_ingest",
             "reserve_budget: orion_ingest",
+            "search_effort: authenticated orion_ingest service_role",
             "search_similar_chunks: authenticated orion_ingest service_role",
             "search_similar_messages: authenticated orion_ingest service_role",
             "seconds_between: orion_ingest",
