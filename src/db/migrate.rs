@@ -26,7 +26,7 @@ const MAX_LOCK_TRIES: u32 = 1200;
 const MAX_FILE_TRIES: u32 = 30;
 const FILE_EVERY: Duration = Duration::from_secs(1);
 
-const FILES: [File; 5] = [
+const FILES: [File; 6] = [
     File {
         version: 1,
         name: "initial_schema",
@@ -51,6 +51,11 @@ const FILES: [File; 5] = [
         version: 5,
         name: "search",
         sql: include_str!("../../migrations/005_search.sql"),
+    },
+    File {
+        version: 6,
+        name: "turns",
+        sql: include_str!("../../migrations/006_turns.sql"),
     },
 ];
 const SEED: &str = include_str!("../../migrations/seed.sql");

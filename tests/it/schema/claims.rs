@@ -76,7 +76,7 @@ async fn a_file_whose_lease_runs_out_is_found_however_late_its_owners_next_file_
     // Its worker dies: time passes, by moving what lies ahead to the past.
     run(
         &mut admin,
-        "update orion_ingest.tenants set turn_at = turn_at - interval '2 minutes', head_at = head_at - interval '2 minutes';
+        "update orion_ingest.turns set turn_at = turn_at - interval '2 minutes', head_at = head_at - interval '2 minutes';
          alter table files disable trigger all;
          update files set due_at = due_at - interval '2 minutes';
          alter table files enable trigger all",
@@ -93,9 +93,8 @@ async fn a_due_file_is_found_at_once_behind_any_number_of_turns_that_find_nothin
     run(
         &mut admin,
         "insert into auth.users (id) select gen_random_uuid() from generate_series(1, 50);
-         insert into orion_ingest.tenants (user_id, turn_at, head_at)
-         select id, now() - interval '1 day', now() - interval '1 day' from auth.users
-         on conflict do nothing",
+         select orion_ingest.give_turns(array_agg(id), array_agg(now() - interval '1 day'), array_agg(now() - interval '1 day'))
+         from auth.users",
     )
     .await;
     assert_eq!(claim(&mut admin, 4).await, ["a1"]);
@@ -350,8 +349,7 @@ async fn a_claim_reads_by_index_however_many_files_wait() {
         ),
     )
     .await;
-    let scans =
-        "select sum(seq_scan) from pg_stat_user_tables where relname in ('files', 'tenants')";
+    let scans = "select sum(seq_scan) from pg_stat_user_tables where relname in ('files', 'turns')";
     run(&mut admin, "select pg_stat_force_next_flush()").await;
     let before = row(&mut admin, scans).await;
     for _ in 0..20 {

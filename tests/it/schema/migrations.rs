@@ -12,6 +12,7 @@ const SECOND: &str = include_str!("../../../migrations/002_ingestion.sql");
 const THIRD: &str = include_str!("../../../migrations/003_formats.sql");
 const FOURTH: &str = include_str!("../../../migrations/004_budgets.sql");
 const FIFTH: &str = include_str!("../../../migrations/005_search.sql");
+const SIXTH: &str = include_str!("../../../migrations/006_turns.sql");
 
 /// A database without anything in it, beside the stack's own.
 async fn blank(stack: &Stack) -> PgConnection {
@@ -103,12 +104,13 @@ fn assert_same(before: &[String], after: &[String]) {
     assert_eq!(only_in(after, before), Vec::<String>::new(), "new");
 }
 
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
     "001_initial_schema",
     "002_ingestion",
     "003_formats",
     "004_budgets",
     "005_search",
+    "006_turns",
 ];
 
 fn applied() -> Vec<Step> {
@@ -127,11 +129,11 @@ async fn an_empty_database_is_prepared_and_repeating_it_changes_nothing() {
     let again = migrated(&mut blank).await;
     assert_eq!(
         again.to_string(),
-        "was there 001_initial_schema\nwas there 002_ingestion\nwas there 003_formats\nwas there 004_budgets\nwas there 005_search\nseeded    file types and sample prompts"
+        "was there 001_initial_schema\nwas there 002_ingestion\nwas there 003_formats\nwas there 004_budgets\nwas there 005_search\nwas there 006_turns\nseeded    file types and sample prompts"
     );
     assert_same(&first, &picture(&mut blank).await);
 
-    for file in [FIRST, SECOND, THIRD, FOURTH, FIFTH] {
+    for file in [FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH] {
         psql(&mut blank, file).await;
     }
     // The files themselves may be repeated.
@@ -148,7 +150,8 @@ async fn an_empty_database_is_prepared_and_repeating_it_changes_nothing() {
             "2,ingestion",
             "3,formats",
             "4,budgets",
-            "5,search"
+            "5,search",
+            "6,turns"
         ]
     );
     let elsewhere = row(
@@ -163,7 +166,7 @@ async fn an_empty_database_is_prepared_and_repeating_it_changes_nothing() {
 async fn files_that_were_applied_by_psql_are_adopted_as_they_are() {
     let stack = Stack::new().await;
     let mut blank = blank(&stack).await;
-    for file in [FIRST, SECOND, THIRD, FOURTH, FIFTH] {
+    for file in [FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH] {
         psql(&mut blank, file).await;
     }
     let before = picture(&mut blank).await;
@@ -434,7 +437,7 @@ async fn a_live_database_is_adopted_without_putting_anything_back_into_the_queue
     .await;
     assert_eq!(states, ["done,completed", "waits,pending"]);
     assert_eq!(
-        row(&mut admin, "select user_id from orion_ingest.tenants").await,
+        row(&mut admin, "select user_id from orion_ingest.turns").await,
         BOB
     );
     let claimed = rows(
@@ -700,7 +703,7 @@ async fn a_large_table_gets_its_indexes_afterwards_and_concurrently() {
         "0"
     );
     assert_eq!(
-        row(&mut admin, "select user_id from orion_ingest.tenants").await,
+        row(&mut admin, "select user_id from orion_ingest.turns").await,
         BOB
     );
     let unfinished = rows(
