@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use secrecy::ExposeSecret as _;
-use sqlx::{Connection as _, PgConnection, postgres::PgListener};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, postgres::PgListener};
 use tokio::{task::JoinSet, time::timeout};
 
 use super::{ADA, BOB, EVE, acting, attempt, database, person, row, rows, run};
@@ -358,6 +358,41 @@ async fn a_claim_reads_by_index_however_many_files_wait() {
     run(&mut worker, "select pg_stat_force_next_flush()").await;
     run(&mut admin, "select pg_stat_clear_snapshot()").await;
     assert_eq!(row(&mut admin, scans).await, before);
+}
+
+#[tokio::test]
+async fn a_claim_touches_no_more_pages_however_many_came_before_under_an_old_snapshot() {
+    let (stack, mut admin) = database().await;
+    add(&mut admin, ADA, "a", 500).await;
+    let mut old = stack.admin().await;
+    run(
+        &mut old,
+        "begin isolation level repeatable read; select from files limit 1",
+    )
+    .await;
+    let mut worker = worker(&stack).await;
+    let before = buffers(&mut worker).await;
+    for _ in 0..400 {
+        claim(&mut worker, 1).await;
+    }
+    let after = buffers(&mut worker).await;
+    assert!(after < before + 100, "{before}, then {after}");
+}
+
+/// Pages that a claim touches which begins at the earliest turn.
+async fn buffers(worker: &mut PgConnection) -> i64 {
+    let floor = row(worker, "select min(turn_at) from orion_ingest.turns").await;
+    let explain = format!(
+        "explain (analyze, buffers, format json)
+         select from orion_ingest.claim_files(1, '1 minute', '{floor}')"
+    );
+    let plan: serde_json::Value = sqlx::query_scalar(AssertSqlSafe(explain))
+        .fetch_one(worker)
+        .await
+        .expect("a plan");
+    plan[0]["Plan"]["Shared Hit Blocks"]
+        .as_i64()
+        .expect("a number")
 }
 
 #[tokio::test]

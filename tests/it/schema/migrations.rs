@@ -178,6 +178,32 @@ async fn files_that_were_applied_by_psql_are_adopted_as_they_are() {
 }
 
 #[tokio::test]
+async fn turns_that_were_given_before_there_was_a_table_of_them_are_taken_over() {
+    let stack = Stack::new().await;
+    let mut blank = blank(&stack).await;
+    for file in [FIRST, SECOND, THIRD, FOURTH, FIFTH] {
+        psql(&mut blank, file).await;
+    }
+    let add = |user: &str| {
+        format!(
+            "insert into auth.users (id) values ('{user}');
+             insert into files (user_id, original_name, storage_path, mime_type, file_size)
+             values ('{user}', '{user}', 'x', 'text/plain', 1)"
+        )
+    };
+    let claim =
+        "select original_name from orion_ingest.claim_files(9, '1 minute', '-infinity') order by 1";
+    run(&mut blank, &add(ADA)).await;
+    psql(&mut blank, SIXTH).await;
+    assert_eq!(rows(&mut blank, claim).await, [ADA]);
+    // Whoever repeats an earlier file has the triggers of before until this one is repeated, too.
+    psql(&mut blank, SECOND).await;
+    run(&mut blank, &add(BOB)).await;
+    psql(&mut blank, SIXTH).await;
+    assert_eq!(rows(&mut blank, claim).await, [BOB]);
+}
+
+#[tokio::test]
 async fn types_that_can_be_read_now_are_switched_on_unless_somebody_chose_otherwise() {
     let stack = Stack::new().await;
     let mut blank = blank(&stack).await;
