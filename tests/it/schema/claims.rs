@@ -380,6 +380,7 @@ async fn a_claim_touches_no_more_pages_however_many_came_before_under_an_old_sna
 }
 
 /// Pages that a claim touches which begins at the earliest turn.
+#[expect(clippy::disallowed_methods, reason = "explaining is not a query")]
 async fn buffers(worker: &mut PgConnection) -> i64 {
     let floor = row(worker, "select min(turn_at) from orion_ingest.turns").await;
     let explain = format!(
