@@ -4,19 +4,26 @@
 -- takes one it looks at all versions of that key which some snapshot may still see, so while one old snapshot was held
 -- a claim of ten files touched 25,000 pages after 200,000 files. `tenants` keeps the key, and is written once a person.
 --
--- Workers of before this find -infinity in tenants.turn_at, where their claims then start: slower, and right.
+-- Workers of before this find 1970 in tenants.turn_at, where their claims then start: slower, and right. (They cannot read
+-- -infinity.)
 
 set client_min_messages = warning;
 
-create table if not exists orion_ingest.turns (
-    user_id uuid not null references orion_ingest.tenants (user_id) on delete cascade,
-    turn_at timestamptz not null,
-    head_at timestamptz not null
-) with (
-    autovacuum_vacuum_scale_factor = 0,
-    autovacuum_vacuum_threshold = 1000,
-    autovacuum_vacuum_cost_delay = 0
-);
+do $$
+begin
+    -- Before anything else, and against those who lock its rows, too: a claim of before that has some, and waits for our
+    -- reference to be made before it writes, would be waited for at the end.
+    lock table orion_ingest.tenants in exclusive mode;
+    create table if not exists orion_ingest.turns (
+        user_id uuid not null references orion_ingest.tenants (user_id) on delete cascade,
+        turn_at timestamptz not null,
+        head_at timestamptz not null
+    ) with (
+        autovacuum_vacuum_scale_factor = 0,
+        autovacuum_vacuum_threshold = 1000,
+        autovacuum_vacuum_cost_delay = 0
+    );
+end $$;
 create index if not exists turns_turn_at_idx on orion_ingest.turns (turn_at);
 create index if not exists turns_user_id_idx on orion_ingest.turns (user_id);
 comment on table orion_ingest.turns is 'Whose turn it is: the least recently served person with due files is claimed from first. One row a person.';
@@ -24,7 +31,7 @@ comment on column orion_ingest.turns.user_id is 'The person; deleted with the pr
 comment on column orion_ingest.turns.turn_at is 'When it is their turn; infinity while they have nothing to do.';
 comment on column orion_ingest.turns.head_at is 'No claimable file of theirs has an earlier due_at: where a claim begins to look.';
 comment on table orion_ingest.tenants is 'People who have or had files: one row each, the key of turns.';
-comment on column orion_ingest.tenants.turn_at is 'Of before turns; -infinity since.';
+comment on column orion_ingest.tenants.turn_at is 'Of before turns; 1970 since.';
 comment on column orion_ingest.tenants.head_at is 'Of before turns; infinity since.';
 
 create or replace function orion_ingest.give_turns(users uuid[], turns timestamptz[], heads timestamptz[])
@@ -35,7 +42,7 @@ begin
         select * from unnest(users, turns, heads) as g (user_id, turn_at, head_at)
     ), added as (
         insert into orion_ingest.tenants (user_id, turn_at, head_at)
-        select g.user_id, '-infinity', 'infinity' from given g order by g.user_id
+        select g.user_id, 'epoch', 'infinity' from given g order by g.user_id
         on conflict (user_id) do nothing
         returning user_id
     )
@@ -180,7 +187,7 @@ end $$;
 create or replace function orion_ingest.take_over_turns() returns void language plpgsql volatile set search_path = '' as $$
 begin
     -- Waits for those who still write there by the functions of before, and comes after them.
-    lock table orion_ingest.tenants in share row exclusive mode;
+    lock table orion_ingest.tenants in exclusive mode;
     insert into orion_ingest.turns (user_id, turn_at, head_at)
     select t.user_id, 'infinity', 'infinity' from orion_ingest.tenants t
     where not exists (select from orion_ingest.turns given where given.user_id = t.user_id);
@@ -188,8 +195,8 @@ begin
     set turn_at = least(given.turn_at, greatest(t.turn_at, t.head_at)), head_at = least(given.head_at, t.head_at)
     from orion_ingest.tenants t
     where t.user_id = given.user_id and t.head_at < 'infinity';
-    update orion_ingest.tenants set turn_at = '-infinity', head_at = 'infinity'
-    where turn_at > '-infinity' or head_at < 'infinity';
+    update orion_ingest.tenants set turn_at = 'epoch', head_at = 'infinity'
+    where turn_at > 'epoch' or head_at < 'infinity';
 end $$;
 comment on function orion_ingest.take_over_turns() is 'Moves what was written into tenants to turns.';
 
