@@ -26,7 +26,7 @@ language sql stable set search_path = '' as $$
         end,
         i.probes
     from (
-        select *, least(ceil(7 * sqrt(shape.lists)), shape.lists, 32768)::integer as probes
+        select *, least(ceil(8 * sqrt(shape.lists)), shape.lists, 32768)::integer as probes
         from (
             select
                 greatest(t.reltuples, 0)::double precision as rows,
@@ -103,7 +103,7 @@ begin
     perform set_config('ivfflat.probes', effort.probes::text, true),
             set_config('ivfflat.iterative_scan', 'relaxed_order', true),
             set_config('ivfflat.max_probes', '32768', true),
-            set_config('hnsw.ef_search', '200', true),
+            set_config('hnsw.ef_search', '400', true),
             set_config('hnsw.iterative_scan', 'relaxed_order', true),
             set_config('hnsw.max_scan_tuples', '1000000', true),
             set_config('enable_sort', 'off', true);   -- else the planner takes every row of the person, at any number
@@ -182,7 +182,7 @@ begin
     perform set_config('ivfflat.probes', effort.probes::text, true),
             set_config('ivfflat.iterative_scan', 'relaxed_order', true),
             set_config('ivfflat.max_probes', '32768', true),
-            set_config('hnsw.ef_search', '200', true),
+            set_config('hnsw.ef_search', '400', true),
             set_config('hnsw.iterative_scan', 'relaxed_order', true),
             set_config('hnsw.max_scan_tuples', '1000000', true),
             set_config('enable_sort', 'off', true);   -- else the planner takes every row of the person, at any number
