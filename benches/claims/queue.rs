@@ -42,7 +42,7 @@ impl Queue {
     /// Removes what was left dead, so that every cell begins alike.
     pub(crate) async fn tidy(&mut self) -> anyhow::Result<()> {
         self.run("vacuum analyze files").await?;
-        self.run("vacuum analyze orion_ingest.tenants").await
+        self.run("vacuum analyze orion_ingest.turns").await
     }
 
     /// Ends every lease. The trigger gives the tenants their turns again.
@@ -65,7 +65,7 @@ impl Queue {
 
     /// Keeps every row that is there from now on, dead or not, until this connection is closed.
     pub(crate) async fn take_snapshot(&mut self) -> anyhow::Result<()> {
-        self.run("begin isolation level repeatable read; select count(*) from orion_ingest.tenants")
+        self.run("begin isolation level repeatable read; select count(*) from orion_ingest.turns")
             .await
     }
 

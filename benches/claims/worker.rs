@@ -121,7 +121,7 @@ async fn warm_up(db: &Db) -> anyhow::Result<()> {
 pub(crate) async fn buffers(servers: &Servers) -> anyhow::Result<(u64, u64)> {
     let databases = connect(servers, 1).await?;
     let db = databases.first().context("one was asked for")?;
-    let floor: String = sqlx::query_scalar("select min(turn_at)::text from orion_ingest.tenants")
+    let floor: String = sqlx::query_scalar("select min(turn_at)::text from orion_ingest.turns")
         .fetch_one(&mut *db.begin().await?)
         .await?;
     Ok((

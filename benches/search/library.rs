@@ -13,7 +13,7 @@ use crate::vectors::Space;
 const MODEL: &str = "text-embedding-3-small";
 /// Chunks of a file, about.
 const FILE: usize = 20;
-/// The exponent of Zipf's law: with 100,000 chunks of 1,000 tenants, the largest has 23,000 and the smallest 5.
+/// The exponent of Zipf's law: with 100,000 chunks of 1,000 tenants, the largest has 23,000 and the smallest 6.
 const ZIPF: f64 = 1.2;
 /// Files of one `insert`.
 const FILES: usize = 25;

@@ -130,7 +130,7 @@ impl Db {
         let read_at = Instant::now();
         let mut tx = self.begin().await?;
         let floor = sqlx::query_scalar!(
-            r#"select least(min(turn_at), now()) as "floor!" from orion_ingest.tenants"#
+            r#"select least(min(turn_at), now()) as "floor!" from orion_ingest.turns"#
         )
         .fetch_one(Unnamed(&mut tx))
         .await?;

@@ -26,7 +26,7 @@ const MAX_LOCK_TRIES: u32 = 1200;
 const MAX_FILE_TRIES: u32 = 30;
 const FILE_EVERY: Duration = Duration::from_secs(1);
 
-const FILES: [File; 4] = [
+const FILES: [File; 6] = [
     File {
         version: 1,
         name: "initial_schema",
@@ -46,6 +46,16 @@ const FILES: [File; 4] = [
         version: 4,
         name: "budgets",
         sql: include_str!("../../migrations/004_budgets.sql"),
+    },
+    File {
+        version: 5,
+        name: "search",
+        sql: include_str!("../../migrations/005_search.sql"),
+    },
+    File {
+        version: 6,
+        name: "turns",
+        sql: include_str!("../../migrations/006_turns.sql"),
     },
 ];
 const SEED: &str = include_str!("../../migrations/seed.sql");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use secrecy::ExposeSecret as _;
-use sqlx::{Connection as _, PgConnection, postgres::PgListener};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, postgres::PgListener};
 use tokio::{task::JoinSet, time::timeout};
 
 use super::{ADA, BOB, EVE, acting, attempt, database, person, row, rows, run};
@@ -76,7 +76,7 @@ async fn a_file_whose_lease_runs_out_is_found_however_late_its_owners_next_file_
     // Its worker dies: time passes, by moving what lies ahead to the past.
     run(
         &mut admin,
-        "update orion_ingest.tenants set turn_at = turn_at - interval '2 minutes', head_at = head_at - interval '2 minutes';
+        "update orion_ingest.turns set turn_at = turn_at - interval '2 minutes', head_at = head_at - interval '2 minutes';
          alter table files disable trigger all;
          update files set due_at = due_at - interval '2 minutes';
          alter table files enable trigger all",
@@ -93,9 +93,8 @@ async fn a_due_file_is_found_at_once_behind_any_number_of_turns_that_find_nothin
     run(
         &mut admin,
         "insert into auth.users (id) select gen_random_uuid() from generate_series(1, 50);
-         insert into orion_ingest.tenants (user_id, turn_at, head_at)
-         select id, now() - interval '1 day', now() - interval '1 day' from auth.users
-         on conflict do nothing",
+         select orion_ingest.give_turns(array_agg(id), array_agg(now() - interval '1 day'), array_agg(now() - interval '1 day'))
+         from auth.users",
     )
     .await;
     assert_eq!(claim(&mut admin, 4).await, ["a1"]);
@@ -350,8 +349,7 @@ async fn a_claim_reads_by_index_however_many_files_wait() {
         ),
     )
     .await;
-    let scans =
-        "select sum(seq_scan) from pg_stat_user_tables where relname in ('files', 'tenants')";
+    let scans = "select sum(seq_scan) from pg_stat_user_tables where relname in ('files', 'turns')";
     run(&mut admin, "select pg_stat_force_next_flush()").await;
     let before = row(&mut admin, scans).await;
     for _ in 0..20 {
@@ -360,6 +358,42 @@ async fn a_claim_reads_by_index_however_many_files_wait() {
     run(&mut worker, "select pg_stat_force_next_flush()").await;
     run(&mut admin, "select pg_stat_clear_snapshot()").await;
     assert_eq!(row(&mut admin, scans).await, before);
+}
+
+#[tokio::test]
+async fn a_claim_touches_no_more_pages_however_many_came_before_under_an_old_snapshot() {
+    let (stack, mut admin) = database().await;
+    add(&mut admin, ADA, "a", 500).await;
+    let mut old = stack.admin().await;
+    run(
+        &mut old,
+        "begin isolation level repeatable read; select from files limit 1",
+    )
+    .await;
+    let mut worker = worker(&stack).await;
+    let before = buffers(&mut worker).await;
+    for _ in 0..400 {
+        claim(&mut worker, 1).await;
+    }
+    let after = buffers(&mut worker).await;
+    assert!(after < before + 100, "{before}, then {after}");
+}
+
+/// Pages that a claim touches which begins at the earliest turn.
+#[expect(clippy::disallowed_methods, reason = "explaining is not a query")]
+async fn buffers(worker: &mut PgConnection) -> i64 {
+    let floor = row(worker, "select min(turn_at) from orion_ingest.turns").await;
+    let explain = format!(
+        "explain (analyze, buffers, format json)
+         select from orion_ingest.claim_files(1, '1 minute', '{floor}')"
+    );
+    let plan: serde_json::Value = sqlx::query_scalar(AssertSqlSafe(explain))
+        .fetch_one(worker)
+        .await
+        .expect("a plan");
+    plan[0]["Plan"]["Shared Hit Blocks"]
+        .as_i64()
+        .expect("a number")
 }
 
 #[tokio::test]

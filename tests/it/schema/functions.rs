@@ -106,6 +106,7 @@ async fn a_deleted_user_takes_everything_along_but_the_bill() {
         "document_chunks",
         "orion_ingest.stashed_vectors",
         "orion_ingest.tenants",
+        "orion_ingest.turns",
     ] {
         assert_eq!(
             row(&mut admin, &format!("select count(*) from {table}")).await,

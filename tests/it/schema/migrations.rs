@@ -11,6 +11,8 @@ const FIRST: &str = include_str!("../../../migrations/001_initial_schema.sql");
 const SECOND: &str = include_str!("../../../migrations/002_ingestion.sql");
 const THIRD: &str = include_str!("../../../migrations/003_formats.sql");
 const FOURTH: &str = include_str!("../../../migrations/004_budgets.sql");
+const FIFTH: &str = include_str!("../../../migrations/005_search.sql");
+const SIXTH: &str = include_str!("../../../migrations/006_turns.sql");
 
 /// A database without anything in it, beside the stack's own.
 async fn blank(stack: &Stack) -> PgConnection {
@@ -102,11 +104,13 @@ fn assert_same(before: &[String], after: &[String]) {
     assert_eq!(only_in(after, before), Vec::<String>::new(), "new");
 }
 
-const FILES: [&str; 4] = [
+const FILES: [&str; 6] = [
     "001_initial_schema",
     "002_ingestion",
     "003_formats",
     "004_budgets",
+    "005_search",
+    "006_turns",
 ];
 
 fn applied() -> Vec<Step> {
@@ -125,11 +129,11 @@ async fn an_empty_database_is_prepared_and_repeating_it_changes_nothing() {
     let again = migrated(&mut blank).await;
     assert_eq!(
         again.to_string(),
-        "was there 001_initial_schema\nwas there 002_ingestion\nwas there 003_formats\nwas there 004_budgets\nseeded    file types and sample prompts"
+        "was there 001_initial_schema\nwas there 002_ingestion\nwas there 003_formats\nwas there 004_budgets\nwas there 005_search\nwas there 006_turns\nseeded    file types and sample prompts"
     );
     assert_same(&first, &picture(&mut blank).await);
 
-    for file in [FIRST, SECOND, THIRD, FOURTH] {
+    for file in [FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH] {
         psql(&mut blank, file).await;
     }
     // The files themselves may be repeated.
@@ -141,7 +145,14 @@ async fn an_empty_database_is_prepared_and_repeating_it_changes_nothing() {
     .await;
     assert_eq!(
         recorded,
-        ["1,initial_schema", "2,ingestion", "3,formats", "4,budgets"]
+        [
+            "1,initial_schema",
+            "2,ingestion",
+            "3,formats",
+            "4,budgets",
+            "5,search",
+            "6,turns"
+        ]
     );
     let elsewhere = row(
         &mut blank,
@@ -155,7 +166,7 @@ async fn an_empty_database_is_prepared_and_repeating_it_changes_nothing() {
 async fn files_that_were_applied_by_psql_are_adopted_as_they_are() {
     let stack = Stack::new().await;
     let mut blank = blank(&stack).await;
-    for file in [FIRST, SECOND, THIRD, FOURTH] {
+    for file in [FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH] {
         psql(&mut blank, file).await;
     }
     let before = picture(&mut blank).await;
@@ -164,6 +175,32 @@ async fn files_that_were_applied_by_psql_are_adopted_as_they_are() {
     expected.insert(0, Step::Adopted { added, differing });
     assert_eq!(migrated(&mut blank).await.steps, expected);
     assert_same(&before, &picture(&mut blank).await);
+}
+
+#[tokio::test]
+async fn turns_that_were_given_before_there_was_a_table_of_them_are_taken_over() {
+    let stack = Stack::new().await;
+    let mut blank = blank(&stack).await;
+    for file in [FIRST, SECOND, THIRD, FOURTH, FIFTH] {
+        psql(&mut blank, file).await;
+    }
+    let add = |user: &str| {
+        format!(
+            "insert into auth.users (id) values ('{user}');
+             insert into files (user_id, original_name, storage_path, mime_type, file_size)
+             values ('{user}', '{user}', 'x', 'text/plain', 1)"
+        )
+    };
+    let claim =
+        "select original_name from orion_ingest.claim_files(9, '1 minute', '-infinity') order by 1";
+    run(&mut blank, &add(ADA)).await;
+    psql(&mut blank, SIXTH).await;
+    assert_eq!(rows(&mut blank, claim).await, [ADA]);
+    // Whoever repeats an earlier file has the triggers of before until this one is repeated, too.
+    psql(&mut blank, SECOND).await;
+    run(&mut blank, &add(BOB)).await;
+    psql(&mut blank, SIXTH).await;
+    assert_eq!(rows(&mut blank, claim).await, [BOB]);
 }
 
 #[tokio::test]
@@ -426,7 +463,7 @@ async fn a_live_database_is_adopted_without_putting_anything_back_into_the_queue
     .await;
     assert_eq!(states, ["done,completed", "waits,pending"]);
     assert_eq!(
-        row(&mut admin, "select user_id from orion_ingest.tenants").await,
+        row(&mut admin, "select user_id from orion_ingest.turns").await,
         BOB
     );
     let claimed = rows(
@@ -692,7 +729,7 @@ async fn a_large_table_gets_its_indexes_afterwards_and_concurrently() {
         "0"
     );
     assert_eq!(
-        row(&mut admin, "select user_id from orion_ingest.tenants").await,
+        row(&mut admin, "select user_id from orion_ingest.turns").await,
         BOB
     );
     let unfinished = rows(

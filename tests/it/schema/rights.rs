@@ -307,6 +307,7 @@ orion_ingest INSERT files: conversation_id file_size id mime_type original_name 
 orion_ingest UPDATE active_models: activated_at
 orion_ingest UPDATE files: chunk_count content_sha256 due_at extracted_text lease_token leases_lost processed_at processing_attempts processing_error processing_error_code processing_status
 orion_ingest UPDATE tenants: head_at turn_at
+orion_ingest UPDATE turns: head_at turn_at
 orion_ingest UPDATE user_profiles: total_cost_usd total_tokens_used";
 
 #[tokio::test]
@@ -382,6 +383,7 @@ async fn functions_are_called_by_those_they_are_for() {
             "pace_at: orion_ingest",
             "pause_budget: orion_ingest",
             "reserve_budget: orion_ingest",
+            "search_effort: authenticated orion_ingest service_role",
             "search_similar_chunks: authenticated orion_ingest service_role",
             "search_similar_messages: authenticated orion_ingest service_role",
             "seconds_between: orion_ingest",
@@ -406,7 +408,8 @@ async fn the_workers_tables_are_the_workers_alone() {
             "migrations",
             "provider_budgets",
             "stashed_vectors",
-            "tenants"
+            "tenants",
+            "turns"
         ]
     );
     for table in tables {

@@ -162,51 +162,98 @@ async fn a_query_that_no_column_can_answer_is_told_the_active_model() {
 }
 
 #[tokio::test]
-async fn beyond_ten_thousand_rows_the_index_answers_in_order_and_settings_stay_as_they_were() {
+async fn beyond_what_is_compared_one_by_one_either_index_answers_in_order_and_settings_stay() {
     let (_stack, mut admin) = database().await;
     add_chunks(&mut admin, ADA, ACTIVE).await;
     add_chunks(&mut admin, BOB, ACTIVE).await;
     run(
         &mut admin,
         &format!(
-            "drop index idx_document_chunks_embedding;
-             insert into document_chunks (file_id, user_id, content, chunk_index, embedding)
+            "insert into document_chunks (file_id, user_id, content, chunk_index, embedding)
              select '{ADA}', '{ADA}', 'crowd', i,
-                 (array[1, i % 97, i % 89, i % 83] || array_fill(0, array[1532]))::vector
-             from generate_series(3, 10100) i;
-             create index idx_document_chunks_embedding on document_chunks
-                 using ivfflat (embedding vector_cosine_ops) with (lists = 10);
-             analyze document_chunks"
+                 (array[100, 20 + i % 97, i % 89, i % 83] || array_fill(0, array[1532]))::vector
+             from generate_series(3, 2000) i;
+             create or replace function search_effort(target text, out one_by_one bigint, out probes integer)
+                 language sql stable as 'select 1000::bigint, 10'"
         ),
     )
     .await;
-    let mut tx = acting(&mut admin, person(ADA)).await;
-    let found = rows(&mut tx, &search(&format!("'{ADA}', null, 200"))).await;
-    assert_eq!(found.len(), 200);
-    assert_eq!(found[0], "near,0.995");
-    let likeness: Vec<f64> = found
-        .iter()
-        .map(|hit| {
-            hit.split(',')
-                .nth(1)
-                .expect("two columns")
-                .parse()
-                .expect("a number")
-        })
-        .collect();
-    assert!(likeness.is_sorted_by(|a, b| a >= b), "{likeness:?}");
-    let settings = row(
-        &mut tx,
-        "select current_setting('ivfflat.probes'), current_setting('ivfflat.iterative_scan'), current_setting('enable_sort')",
-    )
-    .await;
-    assert_eq!(settings, "1,off,on");
-    tx.rollback().await.expect("a rollback");
-    // Bob's few are found among all of Ada's.
-    assert_eq!(
-        rows(&mut admin, &search(&format!("'{BOB}'"))).await.len(),
-        3
-    );
+    for index in [
+        "ivfflat (embedding vector_cosine_ops) with (lists = 10)",
+        "hnsw (embedding vector_cosine_ops)",
+    ] {
+        run(
+            &mut admin,
+            &format!(
+                "drop index idx_document_chunks_embedding;
+                 create index idx_document_chunks_embedding on document_chunks using {index};
+                 analyze document_chunks"
+            ),
+        )
+        .await;
+        let mut tx = acting(&mut admin, person(ADA)).await;
+        let found = rows(&mut tx, &search(&format!("'{ADA}', null, 200"))).await;
+        assert_eq!(found.len(), 200, "{index}");
+        assert_eq!(found[0], "near,0.995", "{index}");
+        let likeness: Vec<f64> = found
+            .iter()
+            .map(|hit| {
+                hit.split(',')
+                    .nth(1)
+                    .expect("two columns")
+                    .parse()
+                    .expect("a number")
+            })
+            .collect();
+        assert!(
+            likeness.is_sorted_by(|a, b| a >= b),
+            "{index}: {likeness:?}"
+        );
+        let settings = row(
+            &mut tx,
+            "select current_setting('ivfflat.probes'), current_setting('ivfflat.iterative_scan'),
+                 current_setting('hnsw.iterative_scan'), current_setting('enable_sort')",
+        )
+        .await;
+        assert_eq!(settings, "1,off,off,on");
+        tx.rollback().await.expect("a rollback");
+        // Bob's few are found among all of Ada's.
+        let few = rows(&mut admin, &search(&format!("'{BOB}'"))).await;
+        assert_eq!(few.len(), 3, "{index}");
+    }
+}
+
+#[tokio::test]
+async fn how_many_rows_are_compared_one_by_one_follows_from_the_table_and_its_index() {
+    let (_stack, mut admin) = database().await;
+    let effort = "select * from search_effort('chunks')";
+    let of_million = "update pg_class set reltuples = 1e6 where relname = 'document_chunks'";
+    // As migrated: 100 lists.
+    assert_eq!(row(&mut admin, effort).await, "20000,80");
+    run(&mut admin, of_million).await;
+    assert_eq!(row(&mut admin, effort).await, "266667,80");
+    for (index, expected) in [
+        (
+            "ivfflat (embedding vector_cosine_ops) with (lists = 1000)",
+            "84333,253",
+        ),
+        ("hnsw (embedding vector_cosine_ops)", "31623,80"),
+    ] {
+        run(
+            &mut admin,
+            &format!(
+                "drop index idx_document_chunks_embedding;
+                 create index idx_document_chunks_embedding on document_chunks using {index}; {of_million}"
+            ),
+        )
+        .await;
+        assert_eq!(row(&mut admin, effort).await, expected, "{index}");
+    }
+    // Without an index, and of messages.
+    run(&mut admin, "drop index idx_document_chunks_embedding").await;
+    assert_eq!(row(&mut admin, effort).await, "9223372036854775806,80");
+    let messages = row(&mut admin, "select * from search_effort('messages')").await;
+    assert_eq!(messages, "20000,80");
 }
 
 #[tokio::test]
