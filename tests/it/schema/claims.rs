@@ -371,6 +371,8 @@ async fn a_claim_touches_no_more_pages_however_many_came_before_under_an_old_sna
     )
     .await;
     let mut worker = worker(&stack).await;
+    // The first one of a connection reads the catalogue, too.
+    buffers(&mut worker).await;
     let before = buffers(&mut worker).await;
     for _ in 0..400 {
         claim(&mut worker, 1).await;
