@@ -78,6 +78,11 @@ impl Batcher {
         }
     }
 
+    /// Packs requests of at most this size from now on.
+    pub fn limit(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
     /// Puts a text at the end of its tenant's line.
     pub fn push(&mut self, input: Input) {
         self.inputs += 1;

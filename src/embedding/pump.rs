@@ -312,6 +312,7 @@ impl Pump {
         turn: OwnedSemaphorePermit,
     ) -> Option<impl Future<Output = Outcome> + use<>> {
         self.forget_the_gone();
+        self.batcher.limit(self.desk.size());
         let batch = self
             .batcher
             .pack()

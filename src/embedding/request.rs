@@ -1,7 +1,9 @@
 //! The story of one embedding request, and the only owner of HTTP retries.
 //!
-//! Reserve from the budget, record, send, check, book. What is refused for its text is halved until the text at fault
-//! is alone. Tries are few and capped; an answer that we hold is booked however long the database takes.
+//! Reserve from the budget, record, send, check, book. What is refused is halved until the text at fault is alone, or
+//! until it shows how much the provider takes at once. Before the provider has accepted anything, a refusal may be for
+//! how we ask: then one word finds out what it understands. Tries are few and capped; an answer that we hold is booked
+//! however long the database takes.
 
 use std::{
     sync::{
@@ -24,11 +26,17 @@ use super::{
     EmbeddingError, Settings, State, Totals,
     books::Books,
     budget::{PATIENCE, SharedBudget},
-    pump::Wanted,
+    halving::Halving,
+    pump::{Wanted, within_rate},
 };
 use crate::{
     db::Db,
-    embed::{EmbedError, batcher::Input, concurrency::Concurrency, openai::Client},
+    embed::{
+        EmbedError,
+        batcher::{Input, Limits},
+        concurrency::Concurrency,
+        openai::{Client, Dialect},
+    },
 };
 
 /// Tries of one request when the provider fails or does not answer; a longer outage is waited out in the queue.
@@ -48,7 +56,7 @@ pub(super) const MAX_BACKOFF: Duration = Duration::from_secs(8);
 const COOL_DOWN: u32 = 60;
 
 /// A text that every provider accepts: tells a refused text from a refused request.
-const PROBE: &str = "probe";
+pub(crate) const PROBE: &str = "probe";
 
 /// What all requests share.
 #[derive(Debug)]
@@ -62,9 +70,21 @@ pub(super) struct Desk {
     in_flight: AtomicUsize,
     /// Set once the provider has accepted anything.
     proven: AtomicBool,
+    /// Held by who finds out how to ask.
+    sounding: tokio::sync::Mutex<()>,
+    /// How large requests may be, as far as is known.
+    size: Mutex<Limits>,
     closed: Mutex<Option<(Instant, EmbeddingError)>>,
     state: watch::Sender<State>,
     totals: Arc<Mutex<Totals>>,
+}
+
+/// What a refusal is about, by what the provider says to a word that can't be at fault.
+enum Sounded {
+    /// What was sent: how we ask is accepted.
+    Well,
+    /// How we asked, which has changed since.
+    AskAgain,
 }
 
 /// How often a request was tried, by what went wrong.
@@ -92,6 +112,8 @@ impl Desk {
             retry_after: settings.retry_after,
             in_flight: AtomicUsize::new(0),
             proven: AtomicBool::new(false),
+            sounding: tokio::sync::Mutex::default(),
+            size: Mutex::new(within_rate(settings)),
             closed: Mutex::new(None),
             state,
             totals,
@@ -106,27 +128,67 @@ impl Desk {
     ) -> Vec<Result<Vec<f32>, EmbeddingError>> {
         let mut turn = Some(turn);
         let mut results = Vec::with_capacity(batch.len());
+        let mut halving = Halving::default();
         // The next part to send is on top, so that results come in order.
         let mut parts = vec![batch];
         while let Some(part) = parts.pop() {
-            match self.persist(part, &mut turn).await {
-                Ok(vectors) => results.extend(vectors.into_iter().map(Ok)),
-                Err(error) if is_for_the_text(&error) => {
-                    if let [alone] = part {
-                        results.push(Err(self.blame(alone, error).await));
-                    } else {
-                        let (first, second) = part.split_at(part.len() / 2);
-                        parts.extend([second, first]);
+            // Others may have learned meanwhile how much is too much.
+            let (part, rest) = part.split_at(fitting(part, self.size()));
+            if !rest.is_empty() {
+                parts.push(rest);
+            }
+            let dialect = self.client.dialect();
+            let refusal = match self.persist(part, &mut turn).await {
+                Ok(vectors) => {
+                    results.extend(vectors.into_iter().map(Ok));
+                    if let Some(texts) = halving.passed(part.len()) {
+                        self.learn_size(texts);
                     }
+                    continue;
+                }
+                Err(error) if is_for_the_text(&error) => {
+                    let sounded = self.sound_out(&part[0], dialect).await;
+                    sounded.map(|verdict| (verdict, error))
+                }
+                Err(error) => Err(error),
+            };
+            match (refusal, part) {
+                (Ok((Sounded::AskAgain, _)), _) => parts.push(part),
+                (Ok((Sounded::Well, error)), [_]) => {
+                    halving.blamed();
+                    results.push(Err(error));
+                }
+                (Ok((Sounded::Well, _)), _) => {
+                    halving.refused();
+                    let (first, second) = part.split_at(part.len() / 2);
+                    parts.extend([second, first]);
                 }
                 // Not the texts' fault: the rest would fare no better now.
-                Err(error) => {
+                (Err(error), _) => {
                     results.resize_with(batch.len(), || Err(error.clone()));
                     break;
                 }
             }
         }
         results
+    }
+
+    /// How large requests may be, as far as is known.
+    pub(super) fn size(&self) -> Limits {
+        *self.lock_size()
+    }
+
+    /// Remembers for the life of the process that the provider takes no more texts than these at once. Whether their
+    /// number or their tokens were too much cannot be told, but a text has about as many tokens as the next.
+    fn learn_size(&self, inputs: usize) {
+        let mut size = self.lock_size();
+        if inputs < size.inputs {
+            size.inputs = inputs;
+            tracing::warn!(
+                inputs,
+                "the embedding provider takes no larger requests; set EMBEDDING_BATCH_INPUTS or EMBEDDING_BATCH_TOKENS to what it takes"
+            );
+        }
     }
 
     /// The error that stops all sending, while it does.
@@ -153,12 +215,34 @@ impl Desk {
         self.totals().reused_inputs += 1;
     }
 
-    /// A text that is refused alone is at fault, unless the provider refuses everything.
-    async fn blame(&self, wanted: &Wanted, error: EmbeddingError) -> EmbeddingError {
-        if self.proven.load(Ordering::Relaxed) {
-            return error;
+    /// Finds out, by a word that can't be at fault, how the provider can be asked, if it has accepted nothing so far.
+    async fn sound_out(&self, wanted: &Wanted, asked: Dialect) -> Result<Sounded, EmbeddingError> {
+        let _only_one = self.sounding.lock().await;
+        if let Some(error) = self.closed() {
+            return Err(error);
         }
-        let probe = Wanted {
+        if self.client.dialect() != asked {
+            return Ok(Sounded::AskAgain);
+        }
+        if self.proven.load(Ordering::Relaxed) {
+            return Ok(Sounded::Well);
+        }
+        let found = self.try_dialects(wanted).await;
+        match &found {
+            Ok(dialect) if *dialect == asked => return Ok(Sounded::Well),
+            Ok(dialect) => tracing::info!("the embedding provider understands {dialect}"),
+            // Nothing was found out.
+            Err(error) => {
+                self.client.speak(asked);
+                self.note(error);
+            }
+        }
+        found.map(|_| Sounded::AskAgain)
+    }
+
+    /// The first dialect that gets a vector.
+    async fn try_dialects(&self, wanted: &Wanted) -> Result<Dialect, EmbeddingError> {
+        let probe = [Wanted {
             input: Input {
                 user: wanted.input.user,
                 sha256: Sha256::digest(PROBE).into(),
@@ -166,19 +250,17 @@ impl Desk {
                 tokens: 1,
             },
             file: wanted.file,
-        };
-        match (self.persist(&[probe], &mut None).await, &error) {
-            (Ok(_), _) => error,
-            (
-                Err(EmbeddingError::Provider(EmbedError::Rejected { status })),
-                EmbeddingError::Provider(_),
-            ) => {
-                let error = EmbeddingError::Provider(EmbedError::Misconfigured { status });
-                self.note(&error);
-                error
+        }];
+        let mut refused = 0;
+        for dialect in Dialect::ALL {
+            self.client.speak(dialect);
+            match self.persist(&probe, &mut None).await {
+                Ok(_) => return Ok(dialect),
+                Err(EmbeddingError::Provider(EmbedError::Rejected { status })) => refused = status,
+                Err(error) => return Err(error),
             }
-            (Err(other), _) => other,
         }
+        Err(EmbedError::Misconfigured { status: refused }.into())
     }
 
     /// Tries one request until it is answered, refused, or has been tried enough.
@@ -229,7 +311,7 @@ impl Desk {
             .collect::<Vec<_>>();
         let in_flight = self.in_flight.fetch_add(1, Ordering::Relaxed) + 1;
         let sent_at = Instant::now();
-        let reply = self.client.embed(&texts).await;
+        let reply = self.client.embed(&texts, tokens).await;
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
         match reply.outcome {
             Ok(answer) => {
@@ -266,7 +348,8 @@ impl Desk {
         {
             self.budget.wait(*after).await;
         }
-        let closed = if let EmbedError::Malformed {
+        let closed = if let EmbedError::WrongLength { billed, .. }
+        | EmbedError::Malformed {
             billed: Some(billed),
             ..
         } = error
@@ -291,6 +374,7 @@ impl Desk {
                 EmbedError::QuotaSpent => State::QuotaSpent,
                 EmbedError::CredentialsRefused { .. } => State::CredentialsRefused,
                 EmbedError::Misconfigured { .. } => State::Misconfigured,
+                EmbedError::WrongLength { found, .. } => State::WrongLength { found: *found },
                 EmbedError::Rejected { .. } => return,
                 EmbedError::Throttled { .. }
                 | EmbedError::Failing { .. }
@@ -353,6 +437,7 @@ impl Desk {
             | State::QuotaSpent
             | State::CredentialsRefused
             | State::Misconfigured
+            | State::WrongLength { .. }
             | State::SpendLimit => self.lock_concurrency().limit(),
         }
     }
@@ -361,6 +446,10 @@ impl Desk {
         self.concurrency
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_size(&self) -> MutexGuard<'_, Limits> {
+        self.size.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock_closed(&self) -> MutexGuard<'_, Option<(Instant, EmbeddingError)>> {
@@ -403,6 +492,7 @@ impl Tries {
             EmbedError::QuotaSpent
             | EmbedError::CredentialsRefused { .. }
             | EmbedError::Misconfigured { .. }
+            | EmbedError::WrongLength { .. }
             | EmbedError::Rejected { .. } => return None,
         };
         *count += 1;
@@ -430,6 +520,17 @@ fn is_outage(error: &EmbeddingError) -> bool {
                 | EmbedError::Malformed { .. }
         )
     )
+}
+
+/// How many of these texts fit into a request; at least the first.
+fn fitting(part: &[Wanted], size: Limits) -> usize {
+    let mut tokens = 0_u32;
+    let fits = |wanted: &&Wanted| {
+        tokens = tokens.saturating_add(wanted.input.tokens);
+        tokens <= size.tokens
+    };
+    let count = part.iter().take(size.inputs).take_while(fits).count();
+    count.max(1).min(part.len())
 }
 
 fn is_for_the_text(error: &EmbeddingError) -> bool {
