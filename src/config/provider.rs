@@ -1,16 +1,11 @@
 //! Whom to ask for vectors, how fast, and at what price.
 
-use std::time::Duration;
-
 use super::{Reader, is_http};
 use crate::{
     document::Model,
     embed::{batcher, limiter, openai, price::list_price_per_mtok},
     embedding,
 };
-
-/// Longest wait for one answer of the provider; a request of 32,000 tokens takes it a second or two.
-const ANSWER_WITHIN: Duration = Duration::from_mins(1);
 
 pub(super) fn embedding(reader: &mut Reader<'_>) -> embedding::Settings {
     let name = reader.text("EMBEDDING_MODEL").unwrap_or_default();
@@ -58,7 +53,7 @@ pub(super) fn embedding(reader: &mut Reader<'_>) -> embedding::Settings {
             },
             base_url,
             model: Model { name, dimensions },
-            answer_within: ANSWER_WITHIN,
+            answer_within: reader.duration("EMBEDDING_TIMEOUT"),
         },
         limits: limiter::Limits {
             requests_per_minute: reader.parsed("EMBEDDING_RPM", "a number of requests", 0),

@@ -140,6 +140,11 @@ pub const SETTINGS: &[Setting] = &[
         "requests in flight per process at most; fewer where more would only queue at the provider",
     ),
     plain(
+        "EMBEDDING_TIMEOUT",
+        "60s",
+        "longest wait for one answer; OpenAI takes a second or two, a server without a graphics card minutes",
+    ),
+    plain(
         "EMBEDDING_PRICE_PER_MTOK",
         "",
         "US dollars per million tokens, for usage_logs.cost_usd [default: the model's list price]",

@@ -230,7 +230,7 @@ impl Desk {
         let found = self.try_dialects(wanted).await;
         match &found {
             Ok(dialect) if *dialect == asked => return Ok(Sounded::Well),
-            Ok(dialect) => tracing::info!("the embedding provider understands {dialect}"),
+            Ok(dialect) => tracing::info!("the embedding provider accepts {dialect}"),
             // Nothing was found out.
             Err(error) => {
                 self.client.speak(asked);

@@ -228,7 +228,7 @@ async fn examine_provider(settings: &embedding::Settings) -> Result<String, Stri
             break;
         }
     }
-    found.map(|()| format!("{offers}; understands {}", client.dialect()))
+    found.map(|()| format!("{offers}; accepts {}", client.dialect()))
 }
 
 fn examine_answer(outcome: &Result<Answer, EmbedError>) -> Result<(), String> {

@@ -14,6 +14,7 @@ use orion_ingest::{
 use sqlx::AssertSqlSafe;
 
 use crate::{
+    program::{Place, finish},
     stack::{PROVIDER_KEY, Stack},
     work::{Worker, sections},
 };
@@ -285,4 +286,59 @@ async fn vectors_of_another_length_stop_the_drain_with_that_length_and_charge_no
         assert!(scene.stack.provider().counts().billed_requests <= 8);
         scene.stack.keeps_its_promises().await;
     }
+}
+
+#[tokio::test]
+async fn doctor_says_what_a_server_of_ones_own_accepts_or_what_to_set() {
+    let place = Place::new().await;
+    let doctor = async |shape: Shape, dimensions: &str| {
+        let (model, _) = shape.model.expect("a model of its own");
+        let mut command = place.command(&["doctor"]);
+        command
+            .env("OPENAI_BASE_URL", place.provider.imitate(shape))
+            .env("OPENAI_API_KEY", "")
+            .env("EMBEDDING_MODEL", model)
+            .env("EMBEDDING_DIMENSIONS", dimensions);
+        finish(command).await
+    };
+    for (shape, accepts) in [
+        (
+            Shape::OLLAMA,
+            "offers nomic-embed-text; accepts dimensions and base64",
+        ),
+        (
+            Shape::VLLM,
+            "offers BAAI/bge-m3; accepts base64 but not dimensions",
+        ),
+        (Shape::OLD_VLLM, "accepts neither dimensions nor base64"),
+    ] {
+        let (_, dimensions) = shape.model.expect("a model of its own");
+        let said = doctor(shape, &dimensions.to_string()).await.exits(0);
+        assert!(said.out.contains(accepts), "{said:?}");
+    }
+    let said = doctor(Shape::TEI, "1536").await.exits(1);
+    let advice = "vectors have 384 numbers and not 1536; set EMBEDDING_DIMENSIONS to 384";
+    assert!(said.out.contains(advice), "{said:?}");
+}
+
+#[tokio::test]
+async fn files_are_ingested_and_found_through_a_server_of_ones_own_without_a_key() {
+    let place = Place::new().await;
+    let user = place.stack.user().await;
+    let (model, dimensions) = Shape::VLLM.model.expect("a model of its own");
+    adopt(&place.stack, model, dimensions).await;
+    place.write("heron.txt", "The heron stands still in the shallow water.");
+    let user = user.to_string();
+    let run = async |arguments: &[&str]| {
+        let mut command = place.command(arguments);
+        command
+            .env("OPENAI_BASE_URL", place.provider.imitate(Shape::VLLM))
+            .env("OPENAI_API_KEY", "")
+            .env("EMBEDDING_MODEL", model)
+            .env("EMBEDDING_DIMENSIONS", dimensions.to_string());
+        finish(command).await.exits(0)
+    };
+    run(&["ingest", "--user", &user, "heron.txt"]).await;
+    let said = run(&["search", "heron", "--user", &user]).await;
+    assert!(said.out.contains("stands still"), "{said:?}");
 }
