@@ -7,7 +7,6 @@
 
 mod books;
 mod budget;
-mod halving;
 mod place;
 mod pump;
 mod request;

@@ -21,7 +21,7 @@ use axum::{
     Extension, Json, Router,
     body::{Body, Bytes},
     extract::{DefaultBodyLimit, State},
-    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
+    http::{HeaderMap, HeaderValue, StatusCode, Uri},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -46,7 +46,7 @@ use self::{
     meter::Meter,
     refused::Refused,
     request::{MODELS, Request},
-    shape::{Key, Shape, Wording},
+    shape::{Key, Shape},
 };
 
 /// How strict it is.
@@ -221,7 +221,8 @@ async fn embeddings(
         return std::future::pending().await;
     }
     let shape = *shared.lock_shape();
-    let answer = check_path(&shape, &uri)
+    let answer = shape
+        .check_path(&uri)
         .and_then(|()| shared.answer(&shape, &headers, &body, fault.as_ref()));
     match answer {
         Ok(response) => match fault {
@@ -268,20 +269,7 @@ impl Shared {
     }
 
     fn authorize(&self, key: Key, headers: &HeaderMap) -> Result<(), Refused> {
-        let bearer = headers
-            .get(header::AUTHORIZATION)
-            .map(HeaderValue::as_bytes);
-        let named = headers.get("api-key").map(HeaderValue::as_bytes);
-        let wanted = self.api_key.expose_secret();
-        let has_bearer = bearer == Some(format!("Bearer {wanted}").as_bytes());
-        let has_named = named == Some(wanted.as_bytes());
-        let is_well = match key {
-            Key::Bearer => has_bearer,
-            Key::Header => has_named && bearer.is_none(),
-            Key::Either => has_bearer || has_named,
-            Key::None => bearer.is_none() && named.is_none(),
-        };
-        if is_well {
+        if key.fits(headers, self.api_key.expose_secret()) {
             return Ok(());
         }
         Err(Refused::new(
@@ -335,25 +323,6 @@ impl Shared {
     fn meter(&self) -> MutexGuard<'_, Meter> {
         self.meter.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn check_path(shape: &Shape, uri: &Uri) -> Result<(), Refused> {
-    if shape.answers(uri.path(), uri.query()) {
-        return Ok(());
-    }
-    // Who answers in sentences does so with status 200.
-    let status = match shape.wording {
-        Wording::Sentence => StatusCode::OK,
-        Wording::Nested | Wording::Flat => StatusCode::NOT_FOUND,
-    };
-    let message = "Unexpected endpoint or method.";
-    Err(Refused::new(
-        status,
-        "invalid_request_error",
-        "404",
-        "",
-        message,
-    ))
 }
 
 /// Closes the connection without an answer.

@@ -1,6 +1,8 @@
 //! Where the servers that speak `OpenAI`'s language differ from it, and from where that is known.
 
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
+
+use super::refused::Refused;
 
 /// A server's own ways with `POST …/embeddings`.
 #[derive(Clone, Copy, Debug)]
@@ -170,13 +172,43 @@ impl Shape {
         ..Self::OPENAI
     };
 
-    /// Whether embeddings are made under this path and query.
-    pub(super) fn answers(&self, path: &str, query: Option<&str>) -> bool {
-        let (base, wanted) = match self.base.split_once('?') {
+    /// Whether embeddings are made there.
+    pub(super) fn check_path(&self, uri: &Uri) -> Result<(), Refused> {
+        let (base, query) = match self.base.split_once('?') {
             Some((base, query)) => (base, Some(query)),
             None => (self.base, None),
         };
-        let path = path.strip_suffix("/embeddings");
-        path == Some(base.trim_end_matches('/')) && (wanted.is_none() || wanted == query)
+        let path = uri.path().strip_suffix("/embeddings");
+        if path == Some(base.trim_end_matches('/')) && uri.query() == query {
+            return Ok(());
+        }
+        let status = match self.wording {
+            Wording::Sentence => StatusCode::OK,
+            Wording::Nested | Wording::Flat => StatusCode::NOT_FOUND,
+        };
+        let message = "Unexpected endpoint or method.";
+        Err(Refused::new(
+            status,
+            "invalid_request_error",
+            "404",
+            "",
+            message,
+        ))
+    }
+}
+
+impl Key {
+    /// Whether these headers let a request in.
+    pub(super) fn fits(self, headers: &HeaderMap, key: &str) -> bool {
+        let told = |name| headers.get(name).map(HeaderValue::as_bytes);
+        let (bearer, named) = (told("authorization"), told("api-key"));
+        let has_bearer = bearer == Some(format!("Bearer {key}").as_bytes());
+        let has_named = named == Some(key.as_bytes());
+        match self {
+            Self::Bearer => has_bearer,
+            Self::Header => has_named && bearer.is_none(),
+            Self::Either => has_bearer || has_named,
+            Self::None => bearer.is_none() && named.is_none(),
+        }
     }
 }
