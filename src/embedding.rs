@@ -23,6 +23,7 @@ use std::{
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::request::PROBE;
 pub use self::{place::Place, pump::Pump};
 use self::{place::Places, pump::Order, request::Desk};
 use crate::{
@@ -168,6 +169,11 @@ pub enum State {
     CredentialsRefused,
     /// The provider has no such model or endpoint.
     Misconfigured,
+    /// The model's vectors have another length than the one that is set.
+    WrongLength {
+        /// Theirs.
+        found: usize,
+    },
     /// `DAILY_SPEND_LIMIT_USD` is reached.
     SpendLimit,
 }
@@ -181,7 +187,7 @@ impl State {
             Self::Unavailable => "provider_unavailable",
             Self::QuotaSpent => "provider_quota_spent",
             Self::CredentialsRefused => "provider_credentials_refused",
-            Self::Misconfigured => "provider_misconfigured",
+            Self::Misconfigured | Self::WrongLength { .. } => "provider_misconfigured",
             Self::SpendLimit => "daily_spend_limit_reached",
         }
     }
@@ -194,6 +200,7 @@ impl State {
             Self::QuotaSpent
             | Self::CredentialsRefused
             | Self::Misconfigured
+            | Self::WrongLength { .. }
             | Self::SpendLimit => true,
         }
     }
@@ -256,7 +263,7 @@ pub fn new(
         expected: Arc::clone(&expected),
         places: Places::new(
             settings.max_concurrency
-                * pump::within_rate(settings.batch, settings.limits.tokens_per_minute).tokens
+                * request::within_rate(settings.batch, settings.limits.tokens_per_minute).tokens
                     as usize,
         ),
         model: settings.provider.model.clone(),

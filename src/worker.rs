@@ -198,6 +198,7 @@ fn room(provider: State, concurrency: usize, claimed: usize, waiting: usize) -> 
         State::QuotaSpent
         | State::CredentialsRefused
         | State::Misconfigured
+        | State::WrongLength { .. }
         | State::SpendLimit => 0,
     }
 }

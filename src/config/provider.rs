@@ -1,16 +1,11 @@
 //! Whom to ask for vectors, how fast, and at what price.
 
-use std::time::Duration;
-
 use super::{Reader, is_http};
 use crate::{
     document::Model,
     embed::{batcher, limiter, openai, price::list_price_per_mtok},
     embedding,
 };
-
-/// Longest wait for one answer of the provider; a request of 32,000 tokens takes it a second or two.
-const ANSWER_WITHIN: Duration = Duration::from_mins(1);
 
 pub(super) fn embedding(reader: &mut Reader<'_>) -> embedding::Settings {
     let name = reader.text("EMBEDDING_MODEL").unwrap_or_default();
@@ -51,23 +46,43 @@ pub(super) fn embedding(reader: &mut Reader<'_>) -> embedding::Settings {
     }
     embedding::Settings {
         provider: openai::Settings {
+            api_key: if openai::needs_key(&base_url) {
+                Some(reader.secret("OPENAI_API_KEY"))
+            } else {
+                reader.optional_secret("OPENAI_API_KEY")
+            },
             base_url,
-            api_key: reader.secret("OPENAI_API_KEY"),
             model: Model { name, dimensions },
-            answer_within: ANSWER_WITHIN,
+            answer_within: reader.duration("EMBEDDING_TIMEOUT"),
         },
         limits: limiter::Limits {
             requests_per_minute: reader.parsed("EMBEDDING_RPM", "a number of requests", 0),
             tokens_per_minute: reader.parsed("EMBEDDING_TPM", "a number of tokens", 0),
         },
         is_backfill: false,
-        batch: batcher::Limits::default(),
+        batch: batch(reader),
         max_concurrency,
         price_per_mtok: price_per_mtok.unwrap_or(0.0),
         daily_limit_usd,
         linger: embedding::LINGER,
         retry_after: embedding::RETRY_AFTER,
     }
+}
+
+fn batch(reader: &mut Reader<'_>) -> batcher::Limits {
+    let limits = batcher::Limits {
+        inputs: reader.parsed("EMBEDDING_BATCH_INPUTS", "a number of texts", 1),
+        tokens: reader.parsed("EMBEDDING_BATCH_TOKENS", "a number of tokens", 1),
+    };
+    for (name, is_zero) in [
+        ("EMBEDDING_BATCH_INPUTS", limits.inputs == 0),
+        ("EMBEDDING_BATCH_TOKENS", limits.tokens == 0),
+    ] {
+        if is_zero {
+            reader.problem(name, "an empty request would do nothing; set at least 1");
+        }
+    }
+    limits
 }
 
 fn dollars(value: &str) -> Option<f64> {

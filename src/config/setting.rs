@@ -90,11 +90,14 @@ pub const SETTINGS: &[Setting] = &[
         "owner-prefix",
         "owner-prefix: the key must lie under <user_id>/; owner-object: storage.objects.owner_id must be the row's user; any: no check",
     ),
-    secret("OPENAI_API_KEY", "the embedding provider's key"),
+    secret(
+        "OPENAI_API_KEY",
+        "the embedding provider's key; not needed where a server of one's own asks for none",
+    ),
     plain(
         "OPENAI_BASE_URL",
         "https://api.openai.com/v1",
-        "any OpenAI-compatible embeddings endpoint",
+        "any OpenAI-compatible embeddings endpoint, without its last /embeddings; docs/providers.md has examples",
     ),
     plain(
         "EMBEDDING_MODEL",
@@ -122,9 +125,24 @@ pub const SETTINGS: &[Setting] = &[
         "the provider's tokens per minute, shared likewise; 0 = not known",
     ),
     plain(
+        "EMBEDDING_BATCH_INPUTS",
+        "2048",
+        "texts in one request at most; lowered by itself where the provider refuses so many",
+    ),
+    plain(
+        "EMBEDDING_BATCH_TOKENS",
+        "32000",
+        "tokens in one request at most, and no more than EMBEDDING_TPM gives in ten seconds",
+    ),
+    plain(
         "EMBEDDING_MAX_CONCURRENCY",
         "8",
         "requests in flight per process at most; fewer where more would only queue at the provider",
+    ),
+    plain(
+        "EMBEDDING_TIMEOUT",
+        "60s",
+        "longest wait for one answer; OpenAI takes a second or two, a server without a graphics card minutes",
     ),
     plain(
         "EMBEDDING_PRICE_PER_MTOK",

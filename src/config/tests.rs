@@ -3,6 +3,7 @@
 use secrecy::ExposeSecret;
 
 use super::{storage::project_ref, *};
+use crate::embed::batcher;
 
 const PROJECT: &str = "https://abcdefgh.supabase.co";
 
@@ -70,6 +71,8 @@ fn what_is_not_set_has_the_default_of_the_documentation() {
     assert_eq!(embedding.limits.requests_per_minute, 3000);
     assert_eq!(embedding.limits.tokens_per_minute, 1_000_000);
     assert_eq!(embedding.max_concurrency, 8);
+    assert_eq!(embedding.batch, batcher::Limits::default());
+    assert_eq!(embedding.provider.answer_within, Duration::from_mins(1));
     assert!((embedding.price_per_mtok - 0.02).abs() < 1e-9);
     assert_eq!(embedding.daily_limit_usd, None);
     let worker = config.worker;
@@ -118,6 +121,13 @@ fn what_is_set_is_what_holds() {
     }
     let config = with("EMBEDDING_RPM", "0").expect("no limit");
     assert_eq!(config.embedding.limits.requests_per_minute, 0);
+    let config = with("EMBEDDING_BATCH_INPUTS", "32").expect("a number");
+    assert_eq!(config.embedding.batch.inputs, 32);
+    let config = with("EMBEDDING_BATCH_TOKENS", "8000").expect("a number");
+    assert_eq!(config.embedding.batch.tokens, 8_000);
+    let config = with("EMBEDDING_TIMEOUT", "5m").expect("a duration");
+    let within = config.embedding.provider.answer_within;
+    assert_eq!(within, Duration::from_mins(5));
     let config = with("LEASE_SECONDS", "2m").expect("a duration");
     assert_eq!(config.worker.lease_for, Duration::from_mins(2));
     let config = with("STORAGE_PATH_POLICY", "owner-object").expect("a policy");
@@ -147,6 +157,10 @@ fn a_wrong_value_is_one_problem_that_names_its_setting() {
         ("EMBEDDING_RPM", "-1"),
         ("EMBEDDING_TPM", "1e6"),
         ("EMBEDDING_MAX_CONCURRENCY", "0"),
+        ("EMBEDDING_BATCH_INPUTS", "0"),
+        ("EMBEDDING_BATCH_INPUTS", "all"),
+        ("EMBEDDING_BATCH_TOKENS", "0"),
+        ("EMBEDDING_TIMEOUT", "0"),
         ("EMBEDDING_PRICE_PER_MTOK", "cheap"),
         ("EMBEDDING_PRICE_PER_MTOK", "NaN"),
         ("WORKER_CONCURRENCY", "0"),
@@ -168,6 +182,37 @@ fn a_wrong_value_is_one_problem_that_names_its_setting() {
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0].starts_with(&format!("{name}: ")), "{found:?}");
     }
+}
+
+#[test]
+fn a_server_of_ones_own_needs_no_key_and_openais_and_azures_do() {
+    let without_key = |base_url: &str| {
+        let mut source = complete();
+        source.set("OPENAI_API_KEY", "");
+        source.set("OPENAI_BASE_URL", base_url);
+        Config::load(&source, "program".into())
+    };
+    for base_url in [
+        "http://localhost:11434/v1",
+        "https://openai.com.example/v1",
+        "https://notazure.com/v1",
+    ] {
+        let config = without_key(base_url).expect(base_url);
+        assert!(config.embedding.provider.api_key.is_none(), "{base_url}");
+    }
+    for base_url in [
+        "",
+        "https://eu.api.openai.com/v1",
+        "https://me.openai.azure.com/openai/v1",
+        "https://me.openai.azure.com/openai/deployments/mine?api-version=2024-10-21",
+    ] {
+        let found = without_key(base_url).expect_err(base_url).0;
+        assert!(found[0].starts_with("OPENAI_API_KEY: not set"), "{found:?}");
+        assert_eq!(found.len(), 1, "{found:?}");
+    }
+    let config = with("OPENAI_BASE_URL", "http://localhost:8000/v1").expect("right");
+    let key = config.embedding.provider.api_key.expect("the one given");
+    assert_eq!(key.expose_secret(), "sk-key");
 }
 
 #[test]

@@ -60,6 +60,18 @@ pub enum EmbedError {
         #[source]
         source: Arc<reqwest::Error>,
     },
+    /// The model gives vectors of another length, and the server does not shorten them.
+    #[error(
+        "the embedding provider's vectors have {found} numbers and not {wanted}; set EMBEDDING_DIMENSIONS to {found} if EMBEDDING_MODEL is the model that is meant"
+    )]
+    WrongLength {
+        /// The length that came.
+        found: usize,
+        /// The length that was wanted.
+        wanted: usize,
+        /// The tokens that it has billed.
+        billed: u32,
+    },
     /// A success that is none.
     #[error("the embedding provider's answer is unusable: {flaw}")]
     Malformed {
@@ -73,7 +85,7 @@ pub enum EmbedError {
 /// What is wrong with an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Flaw {
-    /// Not the JSON of an embeddings answer, its usage included.
+    /// Not the JSON of an embeddings answer, or base64 that is none.
     #[error("not an embeddings answer")]
     Shape,
     /// More or fewer vectors than inputs.
@@ -82,9 +94,6 @@ pub enum Flaw {
     /// An index out of range or given twice.
     #[error("vectors with wrong indexes")]
     Index,
-    /// A vector that is not base64 or has the wrong length.
-    #[error("vectors of the wrong length")]
-    Length,
     /// A vector with NaN or an infinity.
     #[error("vectors that are not finite")]
     NotFinite,
@@ -106,6 +115,7 @@ impl EmbedError {
             Self::QuotaSpent
             | Self::CredentialsRefused { .. }
             | Self::Misconfigured { .. }
+            | Self::WrongLength { .. }
             | Self::Unreachable { .. }
             | Self::Malformed { billed: None, .. } => wait(None),
             // Each try costs money, so tries are charged.
@@ -129,6 +139,7 @@ impl EmbedError {
             Self::QuotaSpent
             | Self::CredentialsRefused { .. }
             | Self::Misconfigured { .. }
+            | Self::WrongLength { .. }
             | Self::Failing { .. }
             | Self::Unreachable { .. }
             | Self::Malformed { .. } => {
@@ -142,7 +153,7 @@ impl EmbedError {
     pub fn may_be_billed(&self) -> bool {
         match self {
             Self::Unreachable { sent, .. } => *sent,
-            Self::Malformed { .. } => true,
+            Self::WrongLength { .. } | Self::Malformed { .. } => true,
             // A gateway's or a time-out's answer: the provider behind it may have done the work.
             Self::Failing { status, .. } => matches!(status, 408 | 499 | 502 | 504 | 520..=529),
             Self::Throttled { .. }

@@ -4,35 +4,30 @@
 //! nothing, reads the rate-limit headers, and turns refusals into [`EmbedError`] before anything can log their text.
 
 mod answer;
+mod dialect;
+mod endpoint;
 mod refusal;
 
 use std::{
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
 
-use async_openai::{
-    config::Config,
-    error::OpenAIError,
-    middleware::HttpRequestFactory,
-    types::embeddings::{CreateEmbeddingRequest, EmbeddingInput, EncodingFormat},
-};
+use async_openai::{error::OpenAIError, middleware::HttpRequestFactory};
 use futures_util::future::BoxFuture;
-use reqwest::{
-    Response,
-    header::{AUTHORIZATION, HeaderMap, HeaderValue},
-};
-use secrecy::{ExposeSecret, SecretString};
+use reqwest::{Response, header::HeaderMap};
+use secrecy::SecretString;
 use tracing::{Dispatch, instrument::WithSubscriber};
 
-pub use self::answer::Answer;
+pub use self::{answer::Answer, dialect::Dialect, endpoint::needs_key};
 use self::{
-    answer::check,
+    answer::{Body, SHAPELESS, Wanted, check},
+    endpoint::{Endpoint, authority, is_loopback},
     refusal::{Cause, judge, refusal},
 };
 use super::{
-    EmbedError, Flaw,
+    EmbedError,
     limiter::{Announced, Announcement},
 };
 use crate::document::Model;
@@ -43,22 +38,23 @@ pub const OPENAI_BASE_URL: &str = "https://api.openai.com/v1";
 /// Whom to ask for which vectors.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Up to and including `/v1`.
+    /// All that comes before `/embeddings`; a query stays behind it.
     pub base_url: String,
-    /// Sent as a bearer token.
-    pub api_key: SecretString,
+    /// A server of one's own may want none.
+    pub api_key: Option<SecretString>,
     /// Which vectors to ask for.
     pub model: Model,
     /// From the first byte of a request to the last of its answer.
     pub answer_within: Duration,
 }
 
-/// A provider of vectors; clones share its connections.
+/// A provider of vectors; clones share its connections and what they have learned of it.
 #[derive(Clone, Debug)]
 pub struct Client {
     http: reqwest::Client,
     api: async_openai::Client<Endpoint>,
     model: Model,
+    dialect: Arc<Mutex<Dialect>>,
 }
 
 /// What came of one request.
@@ -74,10 +70,7 @@ impl Settings {
     /// Host and port: whose limits these are.
     #[must_use]
     pub fn authority(&self) -> String {
-        let url = url::Url::parse(&self.base_url).ok();
-        url.as_ref().map_or_else(String::new, |url| {
-            url[url::Position::BeforeHost..url::Position::AfterPort].to_owned()
-        })
+        authority(&self.base_url)
     }
 }
 
@@ -100,14 +93,12 @@ impl Client {
             http = http.no_proxy();
         }
         let http = http.build()?;
-        let endpoint = Endpoint {
-            base_url: settings.base_url.trim_end_matches('/').to_owned(),
-            api_key: settings.api_key.clone(),
-        };
+        let endpoint = Endpoint::new(&settings.base_url, settings.api_key.clone());
         Ok(Self {
             api: async_openai::Client::build(http.clone(), endpoint),
             http,
             model: settings.model.clone(),
+            dialect: Arc::default(),
         })
     }
 
@@ -117,78 +108,42 @@ impl Client {
         &self.model
     }
 
-    /// Sends one request and checks its answer; never retries.
-    pub async fn embed(&self, texts: &[Arc<str>]) -> Reply {
+    /// What of the API it uses.
+    #[must_use]
+    pub fn dialect(&self) -> Dialect {
+        *self.dialect.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Uses this much of the API from now on.
+    pub fn speak(&self, dialect: Dialect) {
+        *self.dialect.lock().unwrap_or_else(PoisonError::into_inner) = dialect;
+    }
+
+    /// Sends one request and checks its answer; never retries. `tokens` is the bill if the answer does not tell it.
+    pub async fn embed(&self, texts: &[Arc<str>], tokens: u32) -> Reply {
         let announced = Arc::default();
         let transport = Transport {
             http: self.http.clone(),
             announced: Arc::clone(&announced),
         };
-        let request = CreateEmbeddingRequest {
-            model: self.model.name.clone(),
-            input: EmbeddingInput::StringArray(texts.iter().map(ToString::to_string).collect()),
-            encoding_format: Some(EncodingFormat::Base64),
-            user: None,
-            dimensions: Some(self.model.dimensions),
+        let request = self.dialect().ask(&self.model, texts);
+        let wanted = Wanted {
+            inputs: texts.len(),
+            dimensions: self.model.dimensions as usize,
+            tokens,
         };
         let api = self.api.clone().with_http_service(transport);
-        // async-openai logs bodies that it cannot read, and an echo of the input may be among them.
-        let answer = api
+        // The crate's own types know one form of vectors each, and the one that comes need not be the one asked for.
+        // It logs bodies that it cannot read, and an echo of the input may be among them.
+        let body: Result<Body, _> = api
             .embeddings()
-            .create_base64(request)
+            .create_byot(request)
             .with_subscriber(Dispatch::none())
             .await;
         Reply {
-            outcome: answer
-                .map_err(classify)
-                .and_then(|answer| check(answer, texts.len(), self.model.dimensions as usize)),
+            outcome: body.map_err(classify).and_then(|body| check(body, wanted)),
             announced: announced.get().copied().unwrap_or_default(),
         }
-    }
-}
-
-fn is_loopback(base_url: &str) -> bool {
-    let url = url::Url::parse(base_url);
-    match url.as_ref().map(url::Url::host) {
-        Ok(Some(url::Host::Domain(name))) => name == "localhost",
-        Ok(Some(url::Host::Ipv4(address))) => address.is_loopback(),
-        Ok(Some(url::Host::Ipv6(address))) => address.is_loopback(),
-        Ok(None) | Err(_) => false,
-    }
-}
-
-/// async-openai's own configuration reads the environment; this one holds what it is given.
-#[derive(Clone, Debug)]
-struct Endpoint {
-    base_url: String,
-    api_key: SecretString,
-}
-
-impl Config for Endpoint {
-    fn headers(&self) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        let bearer = format!("Bearer {}", self.api_key.expose_secret());
-        if let Ok(mut bearer) = HeaderValue::try_from(bearer) {
-            bearer.set_sensitive(true);
-            headers.insert(AUTHORIZATION, bearer);
-        }
-        headers
-    }
-
-    fn url(&self, path: &str) -> String {
-        format!("{}{path}", self.base_url)
-    }
-
-    fn query(&self) -> Vec<(&str, &str)> {
-        Vec::new()
-    }
-
-    fn api_base(&self) -> &str {
-        &self.base_url
-    }
-
-    fn api_key(&self) -> &SecretString {
-        &self.api_key
     }
 }
 
@@ -278,10 +233,6 @@ fn spelled(text: &str) -> Option<Duration> {
 }
 
 fn classify(error: OpenAIError) -> EmbedError {
-    let shapeless = EmbedError::Malformed {
-        flaw: Flaw::Shape,
-        billed: None,
-    };
     match error {
         OpenAIError::Reqwest(source) => EmbedError::Unreachable {
             sent: !(source.is_connect() || source.is_builder()),
@@ -289,20 +240,20 @@ fn classify(error: OpenAIError) -> EmbedError {
         },
         OpenAIError::Boxed(source) => match source.downcast::<EmbedError>() {
             Ok(refusal) => *refusal,
-            Err(_) => shapeless,
+            Err(_) => SHAPELESS,
         },
         OpenAIError::ApiError(refusal) => judge(refusal.status_code, &Cause::default(), None),
         OpenAIError::JSONDeserialize(..)
         | OpenAIError::StreamError(_)
         | OpenAIError::InvalidArgument(_)
         | OpenAIError::FileSaveError(_)
-        | OpenAIError::FileReadError(_) => shapeless,
+        | OpenAIError::FileReadError(_) => SHAPELESS,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use reqwest::header::HeaderName;
+    use reqwest::header::{HeaderName, HeaderValue};
 
     use super::*;
 
@@ -341,7 +292,7 @@ mod tests {
         let of = |base_url: &str| {
             let settings = Settings {
                 base_url: base_url.into(),
-                api_key: "sk-1".into(),
+                api_key: Some("sk-1".into()),
                 model: Model {
                     name: "any".into(),
                     dimensions: 3,

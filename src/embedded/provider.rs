@@ -9,6 +9,7 @@ pub mod lexical;
 mod meter;
 mod refused;
 mod request;
+pub mod shape;
 
 use std::{
     io,
@@ -20,7 +21,7 @@ use axum::{
     Extension, Json, Router,
     body::{Body, Bytes},
     extract::{DefaultBodyLimit, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, Uri},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -45,6 +46,7 @@ use self::{
     meter::Meter,
     refused::Refused,
     request::{MODELS, Request},
+    shape::{Key, Shape},
 };
 
 /// How strict it is.
@@ -91,6 +93,7 @@ struct Shared {
     api_key: SecretString,
     faults: Faults,
     meter: Mutex<Meter>,
+    shape: Mutex<Shape>,
     counts: watch::Sender<Counts>,
 }
 
@@ -115,6 +118,7 @@ impl Provider {
                 settings.requests_per_minute,
                 settings.tokens_per_minute,
             )),
+            shape: Mutex::new(Shape::OPENAI),
             counts: watch::Sender::new(Counts::default()),
         });
         #[expect(
@@ -152,6 +156,14 @@ impl Provider {
         let _taken = self.shared.meter().take(Instant::now(), tokens as usize);
     }
 
+    /// Behaves as another server from now on; what `OPENAI_BASE_URL` is for that one.
+    #[must_use]
+    pub fn imitate(&self, shape: Shape) -> String {
+        *self.shared.lock_shape() = shape;
+        let address = self.base_url.trim_end_matches("/v1");
+        format!("{address}{}", shape.base)
+    }
+
     /// Changes its rate limits while it runs; 0 means none.
     pub fn limit(&self, requests_per_minute: u32, tokens_per_minute: u32) {
         *self.shared.meter() = Meter::new(requests_per_minute, tokens_per_minute);
@@ -162,6 +174,8 @@ fn router(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/", get(async || "Stand-in for the OpenAI embeddings API. Its vectors are lexical: they find words, not meanings.\n"))
         .route("/v1/embeddings", post(embeddings))
+        .route("/embeddings", post(embeddings))
+        .route("/openai/{*path}", post(embeddings))
         .route("/v1/models", get(models))
         .route("/control", get(counts).post(control))
         .layer(DefaultBodyLimit::max(64 << 20))
@@ -193,6 +207,7 @@ async fn answer(stream: TcpStream, router: Router) {
 async fn embeddings(
     State(shared): State<Arc<Shared>>,
     Extension(line): Extension<Line>,
+    uri: Uri,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
@@ -205,27 +220,32 @@ async fn embeddings(
     if let Some(Fault::Hang) = fault {
         return std::future::pending().await;
     }
-    match shared.answer(&headers, &body, fault.as_ref()) {
+    let shape = *shared.lock_shape();
+    let answer = shape
+        .check_path(&uri)
+        .and_then(|()| shared.answer(&shape, &headers, &body, fault.as_ref()));
+    match answer {
         Ok(response) => match fault {
             Some(Fault::HangUp) => hang_up(&line).await,
             Some(Fault::CutBody) => cut(response),
             _ => response,
         },
-        Err(refused) => refused.into_response(),
+        Err(refused) => refused.worded(shape.wording).into_response(),
     }
 }
 
 impl Shared {
     fn answer(
         &self,
+        shape: &Shape,
         headers: &HeaderMap,
         body: &[u8],
         fault: Option<&Fault>,
     ) -> Result<Response, Refused> {
-        self.authorize(headers)?;
+        self.authorize(shape.key, headers)?;
         let request = Request::parse(body)?;
-        let dimensions = request.dimensions()?;
-        let tokens = request.count()?;
+        let dimensions = request.dimensions(shape)?;
+        let tokens = request.count(shape)?;
         let texts = request.texts();
         if texts.iter().any(|text| self.faults.refuses(text)) {
             return Err(Refused::input("'$.input' is invalid."));
@@ -249,7 +269,7 @@ impl Shared {
             .iter()
             .map(|text| lexical::vector(text, &request.model, dimensions))
             .collect();
-        let body = request::answer(&request, vectors, tokens, fault);
+        let body = request::answer(&request, vectors, tokens, shape, fault);
         response_headers.insert(
             "x-stand-in",
             HeaderValue::from_static("lexical vectors: they find words, not meanings"),
@@ -257,12 +277,8 @@ impl Shared {
         Ok((response_headers, Json(body)).into_response())
     }
 
-    fn authorize(&self, headers: &HeaderMap) -> Result<(), Refused> {
-        let bearer = headers
-            .get(header::AUTHORIZATION)
-            .map(HeaderValue::as_bytes);
-        let wanted = format!("Bearer {}", self.api_key.expose_secret());
-        if bearer == Some(wanted.as_bytes()) {
+    fn authorize(&self, key: Key, headers: &HeaderMap) -> Result<(), Refused> {
+        if key.fits(headers, self.api_key.expose_secret()) {
             return Ok(());
         }
         Err(Refused::new(
@@ -309,6 +325,10 @@ impl Shared {
         })
     }
 
+    fn lock_shape(&self) -> MutexGuard<'_, Shape> {
+        self.shape.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn meter(&self) -> MutexGuard<'_, Meter> {
         self.meter.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -336,7 +356,7 @@ async fn models(
     State(shared): State<Arc<Shared>>,
     headers: HeaderMap,
 ) -> Result<Json<Value>, Refused> {
-    shared.authorize(&headers)?;
+    shared.authorize(shared.lock_shape().key, &headers)?;
     let data = MODELS.map(|(id, _)| json!({ "id": id, "object": "model", "owned_by": "stand-in" }));
     Ok(Json(json!({ "object": "list", "data": data })))
 }

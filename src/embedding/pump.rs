@@ -14,7 +14,7 @@ use tokio::{
 use super::{EmbeddingError, Expected, Expecting, Job, Piece, Settings, Vectors, request::Desk};
 use crate::{
     document::{FileId, UserId},
-    embed::batcher::{self, Batcher, Input},
+    embed::batcher::{Batcher, Input},
 };
 
 /// How long a stopped pump waits for the answers under way: what `SHUTDOWN_GRACE` leaves of Kubernetes' 30 s.
@@ -75,8 +75,6 @@ pub struct Pump {
     /// What came while others are looked up.
     lookups: Vec<Lookup>,
     batcher: Batcher,
-    /// How large requests may be, whatever the rate.
-    batch: batcher::Limits,
     /// Who waits for a text that is being looked up, in line or in flight.
     waiters: HashMap<Key, Waiters>,
     jobs: HashMap<u64, Pending>,
@@ -103,17 +101,6 @@ struct Pending {
     missing: usize,
 }
 
-/// Requests no larger than what the rate limit gives in ten seconds: the provider's own bucket may hold little more, and
-/// would refuse a larger one for ever.
-pub(super) fn within_rate(batch: batcher::Limits, tokens_per_minute: u32) -> batcher::Limits {
-    let batcher::Limits { inputs, tokens } = batch;
-    let tokens = match tokens_per_minute {
-        0 => tokens,
-        rate => tokens.min(rate / 6),
-    };
-    batcher::Limits { inputs, tokens }
-}
-
 impl Pump {
     pub(super) fn new(
         settings: &Settings,
@@ -127,7 +114,6 @@ impl Pump {
             expected,
             lookups: Vec::new(),
             batcher: Batcher::new(settings.batch),
-            batch: settings.batch,
             waiters: HashMap::new(),
             jobs: HashMap::new(),
             next_job: 0,
@@ -145,8 +131,7 @@ impl Pump {
         let desk = Arc::clone(&self.desk);
         let expected = Arc::clone(&self.expected);
         loop {
-            self.batcher
-                .limit(within_rate(self.batch, desk.tokens_per_minute()));
+            self.batcher.limit(desk.size());
             let has_room = in_flight.len() < desk.concurrency() && !self.batcher.is_empty();
             let is_due = self.is_due();
             desk.count_waiting(self.batcher.len());

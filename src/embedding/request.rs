@@ -1,7 +1,11 @@
 //! The story of one embedding request, and the only owner of HTTP retries.
 //!
-//! Reserve from the budget, record, send, check, book. What is refused for its text is halved until the text at fault
-//! is alone. Tries are few and capped; an answer that we hold is booked however long the database takes.
+//! Reserve from the budget, record, send, check, book. Tries are few and capped; an answer that we hold is booked
+//! however long the database takes. `request/refused.rs` has what becomes of a batch that is refused.
+
+mod halving;
+mod refused;
+mod tries;
 
 use std::{
     sync::{
@@ -11,8 +15,6 @@ use std::{
     time::Duration,
 };
 
-use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
-use sha2::{Digest, Sha256};
 use tokio::{
     sync::{OwnedSemaphorePermit, watch},
     time::{Instant, sleep},
@@ -20,35 +22,20 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+pub(crate) use self::refused::PROBE;
+use self::tries::Tries;
+pub(super) use self::tries::{MAX_BACKOFF, backoff};
 use super::{
-    EmbeddingError, Settings, State, Totals,
-    books::Books,
-    budget::{PATIENCE, SharedBudget},
-    pump::Wanted,
+    EmbeddingError, Settings, State, Totals, books::Books, budget::SharedBudget, pump::Wanted,
 };
 use crate::{
     db::Db,
-    embed::{EmbedError, batcher::Input, concurrency::Concurrency, openai::Client},
+    embed::{EmbedError, batcher::Limits, concurrency::Concurrency, openai::Client},
 };
-
-/// Tries of one request when the provider fails or does not answer; a longer outage is waited out in the queue.
-const MAX_TRIES: usize = 4;
-
-/// Tries when the provider throttles: each waits out the pause that it asked for.
-const MAX_THROTTLED: usize = 10;
-
-/// Tries when answers are unusable: each may be billed.
-const MAX_MALFORMED: usize = 3;
-
-/// No pause between two tries is longer.
-pub(super) const MAX_BACKOFF: Duration = Duration::from_secs(8);
 
 /// How long nothing is sent after a refusal that only a person can cure, in first pauses between two tries: half a
 /// minute as a rule.
 const COOL_DOWN: u32 = 60;
-
-/// A text that every provider accepts: tells a refused text from a refused request.
-const PROBE: &str = "probe";
 
 /// What all requests share.
 #[derive(Debug)]
@@ -60,19 +47,15 @@ pub(super) struct Desk {
     pub(super) books: Books,
     retry_after: Duration,
     in_flight: AtomicUsize,
-    /// When the provider last gave vectors: what fails meanwhile fails by itself.
+    /// When the provider last gave vectors: how we ask is accepted, and what fails meanwhile fails by itself.
     answered_at: Mutex<Option<Instant>>,
+    /// Held by who finds out how to ask.
+    sounding: tokio::sync::Mutex<()>,
+    /// How large requests may be, whatever the rate.
+    size: Mutex<Limits>,
     closed: Mutex<Option<(Instant, EmbeddingError)>>,
     state: watch::Sender<State>,
     totals: Arc<Mutex<Totals>>,
-}
-
-/// How often a request was tried, by what went wrong.
-struct Tries {
-    failed: usize,
-    throttled: usize,
-    malformed: usize,
-    backoff: ExponentialBackoff,
 }
 
 impl Desk {
@@ -92,41 +75,12 @@ impl Desk {
             retry_after: settings.retry_after,
             in_flight: AtomicUsize::new(0),
             answered_at: Mutex::new(None),
+            sounding: tokio::sync::Mutex::default(),
+            size: Mutex::new(settings.batch),
             closed: Mutex::new(None),
             state,
             totals,
         })
-    }
-
-    /// One result for each text. `turn` is given back when the first request may leave.
-    pub(super) async fn embed(
-        &self,
-        batch: &[Wanted],
-        turn: OwnedSemaphorePermit,
-    ) -> Vec<Result<Vec<f32>, EmbeddingError>> {
-        let mut turn = Some(turn);
-        let mut results = Vec::with_capacity(batch.len());
-        // The next part to send is on top, so that results come in order.
-        let mut parts = vec![batch];
-        while let Some(part) = parts.pop() {
-            match self.persist(part, &mut turn).await {
-                Ok(vectors) => results.extend(vectors.into_iter().map(Ok)),
-                Err(error) if is_for_the_text(&error) => {
-                    if let [alone] = part {
-                        results.push(Err(self.blame(alone, error).await));
-                    } else {
-                        let (first, second) = part.split_at(part.len() / 2);
-                        parts.extend([second, first]);
-                    }
-                }
-                // Not the texts' fault: the rest would fare no better now.
-                Err(error) => {
-                    results.resize_with(batch.len(), || Err(error.clone()));
-                    break;
-                }
-            }
-        }
-        results
     }
 
     /// The error that stops all sending, while it does.
@@ -153,34 +107,6 @@ impl Desk {
         self.totals().reused_inputs += 1;
     }
 
-    /// A text that is refused alone is at fault, unless the provider refuses everything.
-    async fn blame(&self, wanted: &Wanted, error: EmbeddingError) -> EmbeddingError {
-        if self.lock_answered_at().is_some() {
-            return error;
-        }
-        let probe = Wanted {
-            input: Input {
-                user: wanted.input.user,
-                sha256: Sha256::digest(PROBE).into(),
-                text: PROBE.into(),
-                tokens: 1,
-            },
-            file: wanted.file,
-        };
-        match (self.persist(&[probe], &mut None).await, &error) {
-            (Ok(_), _) => error,
-            (
-                Err(EmbeddingError::Provider(EmbedError::Rejected { status })),
-                EmbeddingError::Provider(_),
-            ) => {
-                let error = EmbeddingError::Provider(EmbedError::Misconfigured { status });
-                self.note(&error);
-                error
-            }
-            (Err(other), _) => other,
-        }
-    }
-
     /// Tries one request until it is answered, refused, or has been tried enough.
     async fn persist(
         &self,
@@ -205,7 +131,7 @@ impl Desk {
                 }
                 Err(error) => error,
             };
-            let pause = tries.next_after(&error);
+            let pause = tries.next_after(&error, self.lock_answered_at().is_some());
             let Some(pause) = pause.filter(|_| !(is_probe && is_outage(&error))) else {
                 if !is_outage(&error) {
                     self.note(&error);
@@ -233,7 +159,7 @@ impl Desk {
             .collect::<Vec<_>>();
         let in_flight = self.in_flight.fetch_add(1, Ordering::Relaxed) + 1;
         let sent_at = Instant::now();
-        let reply = self.client.embed(&texts).await;
+        let reply = self.client.embed(&texts, tokens).await;
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
         match reply.outcome {
             Ok(answer) => {
@@ -282,7 +208,8 @@ impl Desk {
         {
             self.budget.wait(*after).await;
         }
-        let closed = if let EmbedError::Malformed {
+        let closed = if let EmbedError::WrongLength { billed, .. }
+        | EmbedError::Malformed {
             billed: Some(billed),
             ..
         } = error
@@ -307,6 +234,7 @@ impl Desk {
                 EmbedError::QuotaSpent => State::QuotaSpent,
                 EmbedError::CredentialsRefused { .. } => State::CredentialsRefused,
                 EmbedError::Misconfigured { .. } => State::Misconfigured,
+                EmbedError::WrongLength { found, .. } => State::WrongLength { found: *found },
                 EmbedError::Rejected { .. } => return,
                 EmbedError::Throttled { .. }
                 | EmbedError::Failing { .. }
@@ -369,6 +297,7 @@ impl Desk {
             | State::QuotaSpent
             | State::CredentialsRefused
             | State::Misconfigured
+            | State::WrongLength { .. }
             | State::SpendLimit => self.lock_concurrency().limit(),
         }
     }
@@ -385,9 +314,8 @@ impl Desk {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tokens per minute by the settings and by what the provider told; 0 where nobody knows.
-    pub(super) fn tokens_per_minute(&self) -> u32 {
-        self.budget.tokens_per_minute()
+    fn lock_size(&self) -> MutexGuard<'_, Limits> {
+        self.size.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock_closed(&self) -> MutexGuard<'_, Option<(Instant, EmbeddingError)>> {
@@ -399,52 +327,15 @@ impl Desk {
     }
 }
 
-impl Tries {
-    fn new(retry_after: Duration) -> Self {
-        Self {
-            failed: 0,
-            throttled: 0,
-            malformed: 0,
-            backoff: backoff(retry_after),
-        }
-    }
-
-    /// How long to wait before the next try; `None` if there is none.
-    fn next_after(&mut self, error: &EmbeddingError) -> Option<Duration> {
-        let EmbeddingError::Provider(error) = error else {
-            return None;
-        };
-        let (count, max, pause) = match error {
-            // The budget holds the pause.
-            EmbedError::Throttled { after } => {
-                let is_too_long = after.is_some_and(|after| after > PATIENCE);
-                let max = if is_too_long { 0 } else { MAX_THROTTLED };
-                (&mut self.throttled, max, Some(Duration::ZERO))
-            }
-            EmbedError::Failing { .. } | EmbedError::Unreachable { .. } => {
-                (&mut self.failed, MAX_TRIES, self.backoff.next())
-            }
-            EmbedError::Malformed { .. } => {
-                (&mut self.malformed, MAX_MALFORMED, self.backoff.next())
-            }
-            EmbedError::QuotaSpent
-            | EmbedError::CredentialsRefused { .. }
-            | EmbedError::Misconfigured { .. }
-            | EmbedError::Rejected { .. } => return None,
-        };
-        *count += 1;
-        pause.filter(|_| *count < max)
-    }
-}
-
-/// Doubling pauses with jitter, without end.
-pub(super) fn backoff(first: Duration) -> ExponentialBackoff {
-    ExponentialBuilder::new()
-        .with_min_delay(first)
-        .with_max_delay(MAX_BACKOFF)
-        .without_max_times()
-        .with_jitter()
-        .build()
+/// Requests no larger than what the rate limit gives in ten seconds: the provider's own bucket may hold little more, and
+/// would refuse a larger one for ever.
+pub(super) fn within_rate(batch: Limits, tokens_per_minute: u32) -> Limits {
+    let Limits { inputs, tokens } = batch;
+    let tokens = match tokens_per_minute {
+        0 => tokens,
+        rate => tokens.min(rate / 6),
+    };
+    Limits { inputs, tokens }
 }
 
 /// Whether the provider fails whatever it is asked.
@@ -457,8 +348,4 @@ fn is_outage(error: &EmbeddingError) -> bool {
                 | EmbedError::Malformed { .. }
         )
     )
-}
-
-fn is_for_the_text(error: &EmbeddingError) -> bool {
-    matches!(error, EmbeddingError::Provider(EmbedError::Rejected { .. }))
 }

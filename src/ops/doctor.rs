@@ -9,7 +9,11 @@ use crate::{
     config::{self, Config, Source},
     db::{self, Db, DbError, Listener},
     document::UserId,
-    embed::{EmbedError, openai},
+    embed::{
+        EmbedError,
+        openai::{self, Answer, Dialect},
+    },
+    embedding::{self, PROBE},
     extract::{
         self, Hints,
         sandbox::{self, Sandbox},
@@ -98,10 +102,7 @@ pub async fn examine(source: &Source, program: PathBuf) -> Findings {
         checks.push(Check::new("storage", examine_storage(settings).await));
     }
     if let Ok(settings) = config::load_embedding(source) {
-        checks.push(Check::new(
-            "provider",
-            examine_provider(&settings.provider).await,
-        ));
+        checks.push(Check::new("provider", examine_provider(&settings).await));
     }
     Findings {
         checks,
@@ -206,19 +207,37 @@ async fn examine_storage(settings: objects::Settings) -> Result<String, String> 
     }
 }
 
-/// An empty text is refused, or embedded for nothing, by whoever takes the key and has the model.
-async fn examine_provider(settings: &openai::Settings) -> Result<String, String> {
-    let client = openai::Client::new(settings).map_err(|error| Chain(&error).to_string())?;
-    match client.embed(&["".into()]).await.outcome {
-        Ok(_)
-        | Err(
-            EmbedError::Rejected { .. }
-            | EmbedError::Malformed { .. }
-            | EmbedError::Throttled { .. },
-        ) => Ok(format!("takes the key and offers {}", settings.model.name)),
+/// Where nothing is billed, a word finds out what the server understands. Elsewhere an empty text is refused, or embedded
+/// for nothing, by whoever takes the key and has the model.
+async fn examine_provider(settings: &embedding::Settings) -> Result<String, String> {
+    let provider = &settings.provider;
+    let client = openai::Client::new(provider).map_err(|error| Chain(&error).to_string())?;
+    let offers = format!("offers {}", provider.model.name);
+    if settings.price_per_mtok > 0.0 {
+        return match client.embed(&["".into()], 0).await.outcome {
+            Err(EmbedError::Rejected { .. }) => Ok(format!("takes the key and {offers}")),
+            outcome => examine_answer(&outcome).map(|()| format!("takes the key and {offers}")),
+        };
+    }
+    let mut found = Ok(());
+    for dialect in Dialect::ALL {
+        client.speak(dialect);
+        let outcome = client.embed(&[PROBE.into()], 1).await.outcome;
+        found = examine_answer(&outcome);
+        if !matches!(outcome, Err(EmbedError::Rejected { .. })) {
+            break;
+        }
+    }
+    found.map(|()| format!("{offers}; accepts {}", client.dialect()))
+}
+
+fn examine_answer(outcome: &Result<Answer, EmbedError>) -> Result<(), String> {
+    match outcome {
+        Ok(_) | Err(EmbedError::Malformed { .. } | EmbedError::Throttled { .. }) => Ok(()),
+        Err(error @ EmbedError::WrongLength { .. }) => Err(error.to_string()),
         Err(error) => Err(format!(
             "{}; check OPENAI_API_KEY, OPENAI_BASE_URL and EMBEDDING_MODEL",
-            Chain(&error)
+            Chain(error)
         )),
     }
 }

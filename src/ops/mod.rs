@@ -12,6 +12,8 @@ pub mod search;
 pub mod status;
 pub mod upload;
 
+use std::borrow::Cow;
+
 use crate::{db::Db, document::UserId, embedding::State, objects::CheckError, telemetry::Chain};
 
 /// What was asked for makes no sense: the command line is at fault, and trying again does not help.
@@ -20,8 +22,14 @@ use crate::{db::Db, document::UserId, embedding::State, objects::CheckError, tel
 pub struct WrongUsage(pub String);
 
 /// What to do about an embedding provider that does not do as asked.
-pub(crate) fn provider_advice(state: State) -> &'static str {
-    match state {
+pub(crate) fn provider_advice(state: State) -> Cow<'static, str> {
+    let advice = match state {
+        State::WrongLength { found } => {
+            return format!(
+                "the embedding provider's vectors have {found} numbers, not as many as the database's; check EMBEDDING_MODEL and EMBEDDING_DIMENSIONS"
+            )
+            .into();
+        }
         State::CredentialsRefused => "the embedding provider refuses OPENAI_API_KEY; check it",
         State::QuotaSpent => {
             "the quota at the embedding provider is spent; raise it there, then run this again"
@@ -35,7 +43,8 @@ pub(crate) fn provider_advice(state: State) -> &'static str {
         State::Ready | State::Unavailable => {
             "the embedding provider does not do as asked; run this again"
         }
-    }
+    };
+    advice.into()
 }
 
 /// What is wrong with storage, and what to do about it.

@@ -26,6 +26,7 @@ mod rules;
 mod sandbox;
 mod schema;
 mod settings;
+mod shapes;
 mod shutdown;
 mod stack;
 mod work;

@@ -203,7 +203,7 @@ async fn a_killed_workers_request_stays_uncertain() {
 
 #[tokio::test]
 async fn an_answer_that_broke_off_may_be_billed_and_is_written_down_as_such() {
-    for fault in [Fault::HangUp, Fault::CutBody, Fault::NoUsage] {
+    for fault in [Fault::HangUp, Fault::CutBody, Fault::NoData] {
         let stack = Stack::new().await;
         let file = stack.file(stack.user().await, "a.txt", "tea").await;
         stack.provider().faults.next_requests(1, &fault);
@@ -224,12 +224,7 @@ async fn an_answer_that_broke_off_may_be_billed_and_is_written_down_as_such() {
 
 #[tokio::test]
 async fn an_answer_without_usable_vectors_is_booked_all_the_same() {
-    for fault in [
-        Fault::WrongCount,
-        Fault::RepeatedIndex,
-        Fault::NotFinite,
-        Fault::ShortVectors,
-    ] {
+    for fault in [Fault::WrongCount, Fault::RepeatedIndex, Fault::NotFinite] {
         let stack = Stack::new().await;
         let user = stack.user().await;
         stack.file(user, "a.md", sections(1700..1720)).await;

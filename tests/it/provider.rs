@@ -29,7 +29,7 @@ async fn provider(requests_per_minute: u32, tokens_per_minute: u32) -> Provider 
 fn client(base_url: &str, key: &str, model: &str, dimensions: u32) -> Client {
     Client::new(&openai::Settings {
         base_url: base_url.into(),
-        api_key: SecretString::from(key),
+        api_key: Some(SecretString::from(key)),
         model: Model {
             name: model.into(),
             dimensions,
@@ -45,7 +45,7 @@ async fn ask(provider: &Provider, texts: &[&str]) -> Reply {
         .map(|text| Arc::from(*text))
         .collect::<Vec<_>>();
     client(&provider.base_url, KEY, "text-embedding-3-small", 256)
-        .embed(&texts)
+        .embed(&texts, 1)
         .await
 }
 
@@ -77,8 +77,7 @@ async fn unusable_answers_are_told_apart_and_say_what_they_cost() {
         (Fault::WrongCount, Flaw::Count, Some(2)),
         (Fault::RepeatedIndex, Flaw::Index, Some(2)),
         (Fault::NotFinite, Flaw::NotFinite, Some(2)),
-        (Fault::ShortVectors, Flaw::Length, Some(2)),
-        (Fault::NoUsage, Flaw::Shape, None),
+        (Fault::NoData, Flaw::Shape, None),
     ] {
         provider.faults.next_requests(1, &fault);
         let error = error(&provider, &["one", "two"]).await;
@@ -92,6 +91,23 @@ async fn unusable_answers_are_told_apart_and_say_what_they_cost() {
         assert_eq!((found, told), (flaw, billed), "{fault:?}");
         assert!(error.may_be_billed());
     }
+}
+
+#[tokio::test]
+async fn vectors_of_another_length_say_which_and_what_they_cost() {
+    let provider = provider(0, 0).await;
+    provider.faults.next_requests(1, &Fault::ShortVectors);
+    let error = error(&provider, &["one", "two"]).await;
+    assert!(matches!(
+        error,
+        EmbedError::WrongLength {
+            found: 3,
+            wanted: 256,
+            billed: 2
+        }
+    ));
+    assert!(error.to_string().contains("set EMBEDDING_DIMENSIONS to 3"));
+    assert!(error.may_be_billed());
 }
 
 #[tokio::test]
@@ -110,7 +126,7 @@ async fn a_connection_that_breaks_may_be_billed_and_one_that_never_was_is_not() 
     port.bind((Ipv4Addr::LOCALHOST, 0).into()).expect("a port");
     let nobody = format!("http://{}/v1", port.local_addr().expect("an address"));
     let reply = client(&nobody, KEY, "text-embedding-3-small", 256)
-        .embed(&["text".into()])
+        .embed(&["text".into()], 1)
         .await;
     let error = reply.outcome.expect_err("nobody is there");
     assert!(!error.may_be_billed(), "{error}");
@@ -128,10 +144,9 @@ async fn refusals_say_what_to_do_and_never_what_was_sent() {
     for (key, model, dimensions) in [
         ("sk-wrong", "text-embedding-3-small", 256),
         (KEY, "text-embedding-4", 256),
-        (KEY, "text-embedding-3-small", 1_537),
     ] {
         let reply = client(&provider.base_url, key, model, dimensions)
-            .embed(&["text".into()])
+            .embed(&["text".into()], 1)
             .await;
         let error = reply.outcome.expect_err("a refusal");
         let shown = format!("{error:?} {error}");

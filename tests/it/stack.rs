@@ -40,7 +40,7 @@ const TEMPLATE: &str = "migrated";
 /// What a browser that knows nothing claims; names and bytes decide.
 const MIME_TYPE: &str = "application/octet-stream";
 /// The only key that a test's provider knows.
-const PROVIDER_KEY: &str = "test-key";
+pub(crate) const PROVIDER_KEY: &str = "test-key";
 
 static SHARED: LazyLock<Shared> = LazyLock::new(|| {
     // A test is inside a runtime of its own, which ends with it; these servers do not.

@@ -92,9 +92,17 @@ pub(crate) struct Books {
 impl Stack {
     /// Settings that point here, with little patience between tries.
     pub(crate) fn config(&self) -> Config {
+        self.config_with(&[])
+    }
+
+    /// The same with some variables changed, or taken away by an empty value.
+    pub(crate) fn config_with(&self, changed: &[(&str, &str)]) -> Config {
         let mut source = Source::default();
         for (name, value) in self.variables() {
             source.set(name, value);
+        }
+        for (name, value) in changed {
+            source.set(name, *value);
         }
         let mut config = Config::load(&source, PROGRAM.into()).expect("whole settings");
         config.worker.concurrency = 4;
@@ -413,7 +421,7 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    async fn start(config: Config) -> Self {
+    pub(crate) async fn start(config: Config) -> Self {
         let url = config.database.url.clone();
         let direct_url = config.database.direct_url.clone();
         let (app, pump) = App::connect(config)

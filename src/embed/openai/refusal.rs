@@ -4,40 +4,45 @@ use std::time::Duration;
 
 use reqwest::{Response, StatusCode, header::HeaderMap};
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::super::EmbedError;
 
-/// The two fields of an error body that say what to do; its message may quote the input and is not read.
-#[derive(Debug, Default, Deserialize)]
-struct Refusal {
-    #[serde(default)]
-    error: Cause,
-}
-
+/// The fields of an error body that say what to do; its message may quote the input and is not read.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Cause {
-    code: Option<serde_json::Value>,
+    code: Option<Value>,
     r#type: Option<String>,
     param: Option<String>,
 }
 
 impl Cause {
+    /// Of a body with an `error`, or, as TEI and vLLM up to 0.9 have it, of one that is the error.
+    fn of(body: &[u8]) -> Self {
+        let body = serde_json::from_slice(body).unwrap_or(Value::Null);
+        // A cause that is a bare sentence, as LM Studio's, says nothing to a program.
+        Self::deserialize(body.get("error").unwrap_or(&body)).unwrap_or_default()
+    }
+
+    /// The status that it should have come with.
+    fn status(&self) -> Option<StatusCode> {
+        let code = self.code.as_ref()?.as_u64()?;
+        let status = StatusCode::from_u16(u16::try_from(code).ok()?).ok()?;
+        (status.is_client_error() || status.is_server_error()).then_some(status)
+    }
+
     /// Whether code or type is one of these.
     fn is(&self, names: &[&str]) -> bool {
-        let code = self.code.as_ref().and_then(serde_json::Value::as_str);
+        let code = self.code.as_ref().and_then(Value::as_str);
         [code, self.r#type.as_deref()]
             .into_iter()
             .flatten()
             .any(|name| names.contains(&name))
     }
 
-    /// Whether it concerns how we ask and not what.
-    fn is_about_settings(&self) -> bool {
-        self.is(&["model_not_found", "unsupported_parameter"])
-            || matches!(
-                self.param.as_deref(),
-                Some("model" | "dimensions" | "encoding_format")
-            )
+    /// Whether it concerns neither the texts nor the parameters that can be left out.
+    fn is_about_the_model(&self) -> bool {
+        self.is(&["model_not_found"]) || self.param.as_deref() == Some("model")
     }
 }
 
@@ -53,10 +58,16 @@ pub(super) async fn refusal(response: Response) -> EmbedError {
     let after = retry_after(response.headers());
     // A body that is cut or is no JSON leaves only the status to go by.
     let body = response.bytes().await.unwrap_or_default();
-    let cause = serde_json::from_slice::<Refusal>(&body)
-        .unwrap_or_default()
-        .error;
-    judge(status, &cause, after)
+    judge(status, &Cause::of(&body), after)
+}
+
+/// An error that came with status 200, as those of `OpenRouter` do; LM Studio answers so where it has no endpoint.
+pub(super) fn disguised(error: &Value) -> EmbedError {
+    let cause = Cause::deserialize(error).unwrap_or_default();
+    let misplaced = EmbedError::Misconfigured { status: 200 };
+    cause
+        .status()
+        .map_or(misplaced, |status| judge(status, &cause, None))
 }
 
 pub(super) fn judge(status: StatusCode, cause: &Cause, after: Option<Duration>) -> EmbedError {
@@ -66,9 +77,10 @@ pub(super) fn judge(status: StatusCode, cause: &Cause, after: Option<Duration>) 
         402 => EmbedError::QuotaSpent,
         429 => EmbedError::Throttled { after },
         401 | 403 => EmbedError::CredentialsRefused { status: code },
-        400 | 422 if cause.is_about_settings() => EmbedError::Misconfigured { status: code },
+        400 | 422 if cause.is_about_the_model() => EmbedError::Misconfigured { status: code },
         400 | 413 | 422 => EmbedError::Rejected { status: code },
-        408 | 409 | 425 | 499..=599 => EmbedError::Failing {
+        // 424: TEI's word for a failure behind its HTTP server.
+        408 | 409 | 424 | 425 | 499..=599 => EmbedError::Failing {
             status: code,
             after,
         },
@@ -148,11 +160,8 @@ mod tests {
     #[test]
     fn money_speed_settings_and_text_are_told_apart() {
         let judged = |status: u16, body: &str| {
-            let cause = serde_json::from_str::<Refusal>(body)
-                .unwrap_or_default()
-                .error;
             let status = StatusCode::from_u16(status).expect("a status");
-            judge(status, &cause, None).to_string()
+            judge(status, &Cause::of(body.as_bytes()), None).to_string()
         };
         let spent = EmbedError::QuotaSpent.to_string();
         assert_eq!(
@@ -170,7 +179,11 @@ mod tests {
         assert!(judged(429, "<html>").contains("slow down"));
         assert!(judged(401, "{}").contains("credentials"));
         assert!(judged(404, r#"{"error":{"code":"model_not_found"}}"#).contains("model"));
-        assert!(judged(400, r#"{"error":{"param":"dimensions","code":null}}"#).contains("model"));
+        assert!(judged(400, r#"{"error":{"param":"model","code":null}}"#).contains("model"));
+        assert!(judged(400, r#"{"param":"model","code":400}"#).contains("model"));
+        assert!(judged(400, r#"{"error":{"param":"dimensions","code":null}}"#).contains("input"));
+        assert!(judged(413, r#"{"message":"…","code":413,"type":"Validation"}"#).contains("input"));
+        assert!(judged(424, r#"{"message":"…","code":424,"type":"Backend"}"#).contains("fails"));
         assert!(judged(400, r#"{"error":{"param":"input","code":400}}"#).contains("input"));
         assert!(judged(503, "").contains("fails"));
     }

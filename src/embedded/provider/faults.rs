@@ -45,8 +45,10 @@ pub enum Fault {
     NotFinite,
     /// Vectors of 3 numbers.
     ShortVectors,
-    /// An answer without its bill.
+    /// An answer without its bill, which is allowed.
     NoUsage,
+    /// An answer without its vectors.
+    NoData,
 }
 
 /// Orders over HTTP: `POST /control`. What is absent stays as it is.

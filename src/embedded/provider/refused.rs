@@ -1,4 +1,4 @@
-//! Refusals, in the words of the real API.
+//! Refusals, in the words of the real API or of another server.
 
 use axum::{
     Json,
@@ -7,7 +7,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use super::faults::Fault;
+use super::{faults::Fault, shape::Wording};
 
 /// An answer that is no vectors.
 #[derive(Debug)]
@@ -39,6 +39,22 @@ impl Refused {
                 "message": message, "type": kind, "param": some(param), "code": some(code),
             }}),
         }
+    }
+
+    /// The same refusal as another server words it.
+    pub(super) fn worded(mut self, wording: Wording) -> Self {
+        let message = self.body["error"]["message"].take();
+        match wording {
+            Wording::Nested => self.body["error"]["message"] = message,
+            Wording::Flat => {
+                let code = self.status.as_u16();
+                self.body = json!({
+                    "object": "error", "message": message, "type": "BadRequestError", "param": null, "code": code,
+                });
+            }
+            Wording::Sentence => self.body = json!({ "error": message }),
+        }
+        self
     }
 
     pub(super) fn input(message: &str) -> Self {
@@ -108,6 +124,7 @@ pub(super) fn ordered(fault: &Fault) -> Option<Refused> {
         | Fault::RepeatedIndex
         | Fault::NotFinite
         | Fault::ShortVectors
-        | Fault::NoUsage => None,
+        | Fault::NoUsage
+        | Fault::NoData => None,
     }
 }

@@ -5,12 +5,12 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{faults::Fault, refused::Refused};
+use super::{
+    faults::Fault,
+    refused::Refused,
+    shape::{Bill, Parameter, Shape},
+};
 
-/// Inputs in one request.
-const MAX_INPUTS: usize = 2_048;
-/// Tokens in one input.
-const MAX_INPUT_TOKENS: usize = 8_192;
 /// Tokens in one request.
 const MAX_REQUEST_TOKENS: usize = 300_000;
 
@@ -18,8 +18,9 @@ const MAX_REQUEST_TOKENS: usize = 300_000;
 pub(super) const MODELS: [(&str, usize); 3] = [
     ("text-embedding-3-small", 1_536),
     ("text-embedding-3-large", 3_072),
-    ("text-embedding-ada-002", 1_536),
+    (ADA, 1_536),
 ];
+const ADA: &str = "text-embedding-ada-002";
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Request {
@@ -60,22 +61,16 @@ impl Request {
     }
 
     /// How long its vectors are to be.
-    pub(super) fn dimensions(&self) -> Result<usize, Refused> {
-        let bad = |param, message: &str| {
-            Refused::new(
-                StatusCode::BAD_REQUEST,
-                "invalid_request_error",
-                "",
-                param,
-                message,
-            )
-        };
+    pub(super) fn dimensions(&self, shape: &Shape) -> Result<usize, Refused> {
         if let Some(format) = &self.encoding_format
             && !["float", "base64"].contains(&format.as_str())
         {
             return Err(bad("encoding_format", "must be float or base64"));
         }
-        let Some((name, longest)) = MODELS.into_iter().find(|(name, _)| *name == self.model) else {
+        if let (Parameter::Refused(message), Some(_)) = (shape.base64, &self.encoding_format) {
+            return Err(bad("", message));
+        }
+        let Some(longest) = self.longest(shape) else {
             return Err(Refused::new(
                 StatusCode::NOT_FOUND,
                 "invalid_request_error",
@@ -84,36 +79,55 @@ impl Request {
                 "The model does not exist or you do not have access to it.",
             ));
         };
-        match self.dimensions {
-            None => Ok(longest),
-            Some(_) if name == "text-embedding-ada-002" => Err(bad(
-                "dimensions",
+        match (self.dimensions, shape.dimensions) {
+            (None, _) | (_, Parameter::Ignored) => Ok(longest),
+            (Some(_), Parameter::Refused(message)) => Err(bad("", message)),
+            (Some(_), _) if self.model == ADA => Err(bad(
+                "",
                 "This model does not support specifying dimensions.",
             )),
-            Some(wanted) if wanted == 0 || wanted > longest => {
+            // Ollama's vectors stay as they are.
+            (Some(wanted), _) if wanted > longest && shape.model.is_some() => Ok(longest),
+            (Some(wanted), _) if wanted == 0 || wanted > longest => {
                 Err(bad("dimensions", "Invalid value for 'dimensions'."))
             }
-            Some(wanted) => Ok(wanted),
+            (Some(wanted), Parameter::Heeded) => Ok(wanted),
         }
     }
 
+    /// The length of the model's own vectors, if it is served here.
+    fn longest(&self, shape: &Shape) -> Option<usize> {
+        let served = shape
+            .model
+            .as_ref()
+            .map_or(&MODELS[..], std::slice::from_ref);
+        let model = served.iter().find(|(name, _)| *name == self.model)?;
+        Some(model.1)
+    }
+
     /// The tokens of a request that is within the API's limits.
-    pub(super) fn count(&self) -> Result<usize, Refused> {
+    pub(super) fn count(&self, shape: &Shape) -> Result<usize, Refused> {
         let texts = self.texts();
         if texts.is_empty() || texts.iter().any(String::is_empty) {
             return Err(Refused::input("'$.input' is invalid: empty input."));
         }
-        if texts.len() > MAX_INPUTS {
-            return Err(Refused::input(
-                "'$.input' is invalid: more than 2048 items.",
-            ));
+        let too_large = |message: &str| Refused {
+            status: shape.too_large,
+            ..Refused::input(message)
+        };
+        if texts.len() > shape.max_inputs {
+            let (size, max) = (texts.len(), shape.max_inputs);
+            return Err(too_large(&format!(
+                "batch size {size} > maximum allowed batch size {max}"
+            )));
         }
         let mut total = 0;
         for text in texts {
             let tokens = bpe_openai::cl100k_base().count(text.as_str());
-            if tokens > MAX_INPUT_TOKENS {
-                return Err(Refused::input(&format!(
-                    "This model's maximum context length is 8192 tokens, however you requested {tokens} tokens."
+            if tokens > shape.max_input_tokens {
+                return Err(too_large(&format!(
+                    "This model's maximum context length is {} tokens, however you requested {tokens} tokens.",
+                    shape.max_input_tokens
                 )));
             }
             total += tokens;
@@ -136,6 +150,7 @@ pub(super) fn answer(
     request: &Request,
     mut vectors: Vec<Vec<f32>>,
     tokens: usize,
+    shape: &Shape,
     fault: Option<&Fault>,
 ) -> Value {
     let mut order = (0..vectors.len()).collect::<Vec<_>>();
@@ -147,7 +162,8 @@ pub(super) fn answer(
         Some(Fault::WrongCount) => drop(order.pop()),
         _ => {}
     }
-    let base64 = request.encoding_format.as_deref() == Some("base64");
+    let base64 =
+        request.encoding_format.as_deref() == Some("base64") && shape.base64 == Parameter::Heeded;
     let data = order
         .into_iter()
         .map(|index| {
@@ -159,16 +175,29 @@ pub(super) fn answer(
             json!({ "object": "embedding", "index": index, "embedding": embedding })
         })
         .collect::<Vec<_>>();
-    let mut body = json!({
-        "object": "list", "data": data, "model": request.model,
-        "usage": { "prompt_tokens": tokens, "total_tokens": tokens },
-    });
-    if let Some(Fault::NoUsage) = fault
-        && let Some(body) = body.as_object_mut()
-    {
-        body.remove("usage");
+    let mut body = json!({ "object": "list", "data": data, "model": request.model });
+    let told = match (shape.bill, fault) {
+        (Bill::Absent, _) | (_, Some(Fault::NoUsage)) => None,
+        (Bill::Told, _) => Some(tokens),
+        (Bill::Zero, _) => Some(0),
+    };
+    if let Some(tokens) = told {
+        body["usage"] = json!({ "prompt_tokens": tokens, "total_tokens": tokens });
+    }
+    if let Some(Fault::NoData) = fault {
+        body["data"] = Value::Null;
     }
     body
+}
+
+fn bad(param: &str, message: &str) -> Refused {
+    Refused::new(
+        StatusCode::BAD_REQUEST,
+        "invalid_request_error",
+        "",
+        param,
+        message,
+    )
 }
 
 fn base64_of(vector: &[f32]) -> Value {

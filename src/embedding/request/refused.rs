@@ -1,0 +1,165 @@
+//! A batch and its refusals: how we ask, how much at once, or a text at fault.
+//!
+//! What is refused is halved until the text at fault is alone, or until it shows how much the provider takes. Before the
+//! provider has accepted anything, a refusal may be for how we ask: then one word finds out what it accepts.
+
+use sha2::{Digest, Sha256};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::{Desk, halving::Halving, within_rate};
+use crate::{
+    embed::{
+        EmbedError,
+        batcher::{Input, Limits},
+        openai::Dialect,
+    },
+    embedding::{EmbeddingError, pump::Wanted},
+};
+
+/// A text that every provider accepts: tells a refused text from a refused request.
+pub(crate) const PROBE: &str = "probe";
+
+/// What a refusal is about, by what the provider says to a word that can't be at fault.
+enum Sounded {
+    /// What was sent: how we ask is accepted.
+    Well,
+    /// How we asked, which has changed since.
+    AskAgain,
+}
+
+impl Desk {
+    /// One result for each text. `turn` is given back when the first request may leave.
+    pub(in crate::embedding) async fn embed(
+        &self,
+        batch: &[Wanted],
+        turn: OwnedSemaphorePermit,
+    ) -> Vec<Result<Vec<f32>, EmbeddingError>> {
+        let mut turn = Some(turn);
+        let mut results = Vec::with_capacity(batch.len());
+        let mut halving = Halving::default();
+        // The next part to send is on top, so that results come in order.
+        let mut parts = vec![batch];
+        while let Some(part) = parts.pop() {
+            // Others may have learned meanwhile how much is too much.
+            let (part, rest) = part.split_at(fitting(part, self.size()));
+            if !rest.is_empty() {
+                parts.push(rest);
+            }
+            let dialect = self.client.dialect();
+            let error = match self.persist(part, &mut turn).await {
+                Ok(vectors) => {
+                    results.extend(vectors.into_iter().map(Ok));
+                    if let Some(texts) = halving.passed(part.len()) {
+                        self.learn_size(texts);
+                    }
+                    continue;
+                }
+                Err(error) => error,
+            };
+            let sounded = if is_for_the_text(&error) {
+                self.sound_out(&part[0], dialect).await
+            } else {
+                Err(error.clone())
+            };
+            match (sounded, part) {
+                (Ok(Sounded::AskAgain), _) => parts.push(part),
+                (Ok(Sounded::Well), [_]) => {
+                    halving.blamed();
+                    results.push(Err(error));
+                }
+                (Ok(Sounded::Well), _) => {
+                    halving.refused();
+                    let (first, second) = part.split_at(part.len() / 2);
+                    parts.extend([second, first]);
+                }
+                // Not the texts' fault: the rest would fare no better now.
+                (Err(error), _) => {
+                    results.resize_with(batch.len(), || Err(error.clone()));
+                    break;
+                }
+            }
+        }
+        results
+    }
+
+    /// How large requests may be, as far as is known.
+    pub(in crate::embedding) fn size(&self) -> Limits {
+        within_rate(*self.lock_size(), self.budget.tokens_per_minute())
+    }
+
+    /// Remembers for the life of the process that the provider takes no more texts than these at once. Whether their
+    /// number or their tokens were too much cannot be told, but a text has about as many tokens as the next.
+    fn learn_size(&self, inputs: usize) {
+        let mut size = self.lock_size();
+        if inputs < size.inputs {
+            size.inputs = inputs;
+            tracing::warn!(
+                inputs,
+                "the embedding provider takes no larger requests; set EMBEDDING_BATCH_INPUTS or EMBEDDING_BATCH_TOKENS to what it takes"
+            );
+        }
+    }
+
+    /// Finds out, by a word that can't be at fault, how the provider can be asked, if it has accepted nothing so far.
+    async fn sound_out(&self, wanted: &Wanted, asked: Dialect) -> Result<Sounded, EmbeddingError> {
+        let _only_one = self.sounding.lock().await;
+        if let Some(error) = self.closed() {
+            return Err(error);
+        }
+        if self.client.dialect() != asked {
+            return Ok(Sounded::AskAgain);
+        }
+        if self.lock_answered_at().is_some() {
+            return Ok(Sounded::Well);
+        }
+        let found = self.try_dialects(wanted).await;
+        match &found {
+            Ok(dialect) if *dialect == asked => return Ok(Sounded::Well),
+            Ok(dialect) => tracing::info!("the embedding provider accepts {dialect}"),
+            // Nothing was found out.
+            Err(error) => {
+                self.client.speak(asked);
+                self.note(error);
+            }
+        }
+        found.map(|_| Sounded::AskAgain)
+    }
+
+    /// The first dialect that gets a vector.
+    async fn try_dialects(&self, wanted: &Wanted) -> Result<Dialect, EmbeddingError> {
+        let probe = [Wanted {
+            input: Input {
+                user: wanted.input.user,
+                sha256: Sha256::digest(PROBE).into(),
+                text: PROBE.into(),
+                tokens: 1,
+            },
+            file: wanted.file,
+        }];
+        let mut refused = 0;
+        for dialect in Dialect::ALL {
+            self.client.speak(dialect);
+            match self.persist(&probe, &mut None).await {
+                Ok(_) => return Ok(dialect),
+                Err(EmbeddingError::Provider(EmbedError::Rejected { status })) => refused = status,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(EmbedError::Misconfigured { status: refused }.into())
+    }
+}
+
+/// How many of these texts fit into a request; at least the first.
+fn fitting(part: &[Wanted], size: Limits) -> usize {
+    let mut tokens = 0_u32;
+    let fits = |wanted: &&Wanted| {
+        tokens = tokens.saturating_add(wanted.input.tokens);
+        tokens <= size.tokens
+    };
+    let count = part.iter().take(size.inputs).take_while(fits).count();
+    count.max(1).min(part.len())
+}
+
+fn is_for_the_text(error: &EmbeddingError) -> bool {
+    matches!(error, EmbeddingError::Provider(EmbedError::Rejected { .. }))
+}
