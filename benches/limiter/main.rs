@@ -2,8 +2,9 @@
 //! `cargo bench --bench limiter -- [--seconds N] [--warm-up N] [--tpm N] [CASE…]`.
 //!
 //! Worker processes drain texts on one database, beside a stand-in that enforces what OpenAI does: token buckets of
-//! twenty seconds that start empty, and requests by the second. A case is a number of processes, `half` (somebody else
-//! takes half of the limits, which nobody is told of) or `change` (the limits are halved and given back).
+//! twenty seconds that start empty, and requests by the second. A case is a number of processes, `requests` (eight
+//! processes with one text a request, so that the limit of requests is the one that binds), `half` (somebody else takes
+//! half of the tokens, which nobody is told of) or `change` (the tokens are halved and given back).
 
 #![expect(
     clippy::disallowed_methods,
@@ -15,19 +16,18 @@
 mod servers;
 #[path = "../throughput/uploads.rs"]
 mod uploads;
+mod workers;
 
 use std::{
     io::{self, Write as _},
-    process::Child,
     time::Duration,
 };
 
-use anyhow::Context as _;
 use clap::Parser;
 use orion_ingest::embedded::provider::Counts;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use self::{servers::Servers, uploads::Upload};
+use self::{servers::Servers, uploads::Upload, workers::Workers};
 
 /// What the provider allows in a minute.
 const RPM: u32 = 3_000;
@@ -50,8 +50,8 @@ struct Plan {
     /// Tokens that it allows in a minute.
     #[arg(long = "tpm", default_value_t = 1_000_000)]
     tokens_per_minute: u32,
-    /// A number of processes, `half` or `change`.
-    #[arg(default_values = ["1", "2", "8", "half", "change"])]
+    /// A number of processes, `requests`, `half` or `change`.
+    #[arg(default_values = ["1", "2", "8", "requests", "half", "change"])]
     cases: Vec<String>,
     /// Cargo adds it.
     #[arg(long, hide = true)]
@@ -60,8 +60,7 @@ struct Plan {
 
 /// A time in which the provider was watched.
 struct Watched {
-    /// Units that it allowed.
-    allowed: f64,
+    /// How much was used of the limit that binds.
     used: f64,
     requests: u64,
     throttled: u64,
@@ -90,12 +89,21 @@ fn main() -> anyhow::Result<()> {
 
 impl Plan {
     async fn run(&self, case: &str) -> anyhow::Result<()> {
-        let processes = case.parse().unwrap_or(2);
+        let (processes, inputs) = match case {
+            "requests" => (8, "1"),
+            _ => (case.parse().unwrap_or(2), ""),
+        };
         let servers = Servers::start().await?;
         servers.upload(&self.texts()).await?;
         servers.provider().faults.delay(DELAY);
         servers.provider().limit(RPM, self.tokens_per_minute);
-        let workers = Workers::start(&servers, processes, self.tokens_per_minute)?;
+        let tpm = self.tokens_per_minute.to_string();
+        let workers = Workers::start(&servers, processes, &["--drain"], |command| {
+            command
+                .env("EMBEDDING_RPM", RPM.to_string())
+                .env("EMBEDDING_TPM", &tpm)
+                .env("EMBEDDING_BATCH_INPUTS", inputs);
+        })?;
         let measured = async {
             match case {
                 "half" => self.half(&servers).await,
@@ -151,9 +159,12 @@ impl Plan {
         let (after, later) = (provider.counts(), self::commits(servers).await?);
         let more = |count: fn(&Counts) -> u64| count(&after) - count(&before);
         let seconds = f64::from(seconds);
+        let minutes = seconds / 60.0;
+        let tokens = f64::from(self.tokens_per_minute) * share * minutes;
+        let tokens = more(|counts| counts.billed_tokens) as f64 / tokens;
+        let requests = more(|counts| counts.billed_requests) as f64 / (f64::from(RPM) * minutes);
         Ok(Watched {
-            allowed: f64::from(self.tokens_per_minute) * share / 60.0 * seconds,
-            used: more(|counts| counts.billed_tokens) as f64,
+            used: tokens.max(requests),
             requests: more(|counts| counts.requests),
             throttled: more(|counts| counts.throttled),
             transactions: (later - commits) as f64 / seconds,
@@ -190,14 +201,13 @@ async fn commits(servers: &Servers) -> anyhow::Result<i64> {
 }
 
 fn print(name: &str, watched: &Watched) -> anyhow::Result<()> {
-    let percent = |part: f64, of: f64| 100.0 * part / of.max(1.0);
     writeln!(
         io::stdout(),
         "{name:<22} {:>7.1} % {:>9} {:>9} {:>7.2} % {:>16.1}",
-        percent(watched.used, watched.allowed),
+        100.0 * watched.used,
         watched.requests,
         watched.throttled,
-        percent(watched.throttled as f64, watched.requests as f64),
+        100.0 * watched.throttled as f64 / watched.requests.max(1) as f64,
         watched.transactions,
     )?;
     Ok(())
@@ -209,29 +219,5 @@ fn text(number: usize) -> Upload {
     Upload {
         name: format!("readings-{number}.txt"),
         bytes: words.collect::<String>().into_bytes(),
-    }
-}
-
-/// Processes that end with this.
-struct Workers(Vec<Child>);
-
-impl Workers {
-    fn start(servers: &Servers, processes: usize, tokens_per_minute: u32) -> anyhow::Result<Self> {
-        let tpm = tokens_per_minute.to_string();
-        let rpm = RPM.to_string();
-        let arguments = ["--drain", "--embedding-rpm", &rpm, "--embedding-tpm", &tpm];
-        let start = |_| servers.command(&arguments).spawn();
-        let workers = (0..processes).map(start).collect::<Result<_, _>>();
-        Ok(Self(workers.context("cannot start the program")?))
-    }
-}
-
-impl Drop for Workers {
-    fn drop(&mut self) {
-        for worker in &mut self.0 {
-            // It may have ended by itself.
-            drop(worker.kill());
-            drop(worker.wait());
-        }
     }
 }

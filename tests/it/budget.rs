@@ -130,7 +130,10 @@ async fn a_refusal_to_one_worker_pauses_all_and_lowers_the_pace_once() {
     let (one, other) = (worker(&stack).await, worker(&stack).await);
     let limits = budget(0, 60_000);
     let sent = reserve(&one, &limits, 1, 2_000).await;
-    let left_at = Instant::now();
+    // They were answered two seconds after they left.
+    later(&stack, 3).await;
+    let left_at = Instant::now().checked_sub(Duration::from_secs(2));
+    let left_at = left_at.expect("a machine that runs for longer");
     // Together, so that some of them wait for a connection and for the row.
     let refusals = (0..16).map(|_| refuse(&one, &limits, Duration::from_secs(20), left_at));
     join_all(refusals).await;
