@@ -58,8 +58,15 @@ struct Plan {
     bench: bool,
 }
 
+/// Files that were completed at a moment.
+struct Seen {
+    at: Instant,
+    completed: usize,
+}
+
 /// What came of some processes.
 struct Measured {
+    /// Between the first and the last fifth of the files: starting takes a moment, and at the end some have none.
     files_per_second: f64,
     /// Transactions of the database for each file.
     transactions: f64,
@@ -109,21 +116,18 @@ impl Plan {
             .faults
             .delay(Duration::from_millis(self.delay));
         let mut admin = servers.admin().await?;
-        let (before, began) = (transactions(&mut admin).await?, Instant::now());
+        let before = transactions(&mut admin).await?;
         let workers = Workers::start(servers, processes, &[], |command: &mut Command| {
             command
                 .env("EMBEDDING_RPM", "0")
                 .env("EMBEDDING_TPM", "0")
                 .env("EMBEDDING_BATCH_INPUTS", self.inputs.to_string());
         })?;
-        let mut looks = 0;
-        while completed(&mut admin).await? < files {
-            ensure!(began.elapsed() < Duration::from_hours(1), "it does not end");
-            looks += 1;
-            sleep(LOOK_EVERY).await;
-        }
-        let seconds = began.elapsed().as_secs_f64();
-        let busy = transactions(&mut admin).await? - before - looks;
+        let (first, looks) = until(&mut admin, files / 5).await?;
+        let (last, more_looks) = until(&mut admin, files * 4 / 5).await?;
+        let seconds = (last.at - first.at).as_secs_f64();
+        let (_, rest) = until(&mut admin, files).await?;
+        let busy = transactions(&mut admin).await? - before - looks - more_looks - rest;
         // The last answers are booked, and what is not needed any more is closed.
         sleep(Duration::from_secs(2)).await;
         let before = transactions(&mut admin).await?;
@@ -131,10 +135,26 @@ impl Plan {
         let idle = transactions(&mut admin).await? - before;
         drop(workers);
         Ok(Measured {
-            files_per_second: files as f64 / seconds,
+            files_per_second: (last.completed - first.completed) as f64 / seconds,
             transactions: busy as f64 / files as f64,
             idle: idle as f64 / self.idle as f64 / processes as f64,
         })
+    }
+}
+
+/// Waits until so many are completed; how often it looked.
+async fn until(admin: &mut PgConnection, files: usize) -> anyhow::Result<(Seen, i64)> {
+    let began = Instant::now();
+    let mut looks = 0;
+    loop {
+        let completed = completed(admin).await?;
+        looks += 1;
+        let at = Instant::now();
+        if completed >= files {
+            return Ok((Seen { at, completed }, looks));
+        }
+        ensure!(began.elapsed() < Duration::from_hours(1), "it does not end");
+        sleep(LOOK_EVERY).await;
     }
 }
 
