@@ -27,6 +27,9 @@ use std::{
 use anyhow::Context as _;
 use clap::Parser;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 use self::{
     floor::Floor,
     notes::note,

@@ -20,6 +20,7 @@ use tokio::{
     time::{self, Instant},
 };
 
+pub use self::process::ALLOCATOR;
 use self::{idle::Idle, process::Process, talk::Answer};
 pub use super::child::{COMMAND, child_main};
 use super::{

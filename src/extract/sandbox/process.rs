@@ -20,6 +20,9 @@ use crate::spawner::Spawner;
 /// How long a child that has closed its output may take to die.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
+/// A child's environment: mimalloc by itself reserves a gibibyte of address space, which the limit counts. In KiB.
+pub const ALLOCATOR: (&str, &str) = ("MIMALLOC_ARENA_RESERVE", "32768");
+
 /// A child that waits for a question; it is killed when this is dropped.
 #[derive(Debug)]
 pub(super) struct Process {
@@ -117,11 +120,7 @@ fn command(settings: &Settings) -> Command {
         .arg(std::process::id().to_string())
         .arg(settings.memory_bytes.to_string())
         .env_clear()
-        // More arenas would spend address space that the limit counts.
-        .env("MALLOC_ARENA_MAX", "1")
-        // What one file took is given back before the next comes.
-        .env("MALLOC_MMAP_THRESHOLD_", "131072")
-        .env("MALLOC_TRIM_THRESHOLD_", "131072")
+        .envs([ALLOCATOR])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
