@@ -63,7 +63,8 @@ declare
     active text;
     effort record;
     names constant text[] := array['ivfflat.probes', 'ivfflat.iterative_scan', 'ivfflat.max_probes',
-                                   'hnsw.ef_search', 'hnsw.iterative_scan', 'hnsw.max_scan_tuples', 'enable_sort'];
+                                   'hnsw.ef_search', 'hnsw.iterative_scan', 'hnsw.max_scan_tuples', 'hnsw.scan_mem_multiplier',
+                                   'enable_sort'];
     were text[];
 begin
     if query_embedding is null or match_user_id is null then
@@ -106,6 +107,7 @@ begin
             set_config('hnsw.ef_search', '400', true),
             set_config('hnsw.iterative_scan', 'relaxed_order', true),
             set_config('hnsw.max_scan_tuples', '1000000', true),
+            set_config('hnsw.scan_mem_multiplier', '8', true),   -- of work_mem, which ends a scan as well
             set_config('enable_sort', 'off', true);   -- else the planner takes every row of the person, at any number
     return query
         with nearest as materialized (
@@ -141,7 +143,8 @@ declare
     active text;
     effort record;
     names constant text[] := array['ivfflat.probes', 'ivfflat.iterative_scan', 'ivfflat.max_probes',
-                                   'hnsw.ef_search', 'hnsw.iterative_scan', 'hnsw.max_scan_tuples', 'enable_sort'];
+                                   'hnsw.ef_search', 'hnsw.iterative_scan', 'hnsw.max_scan_tuples', 'hnsw.scan_mem_multiplier',
+                                   'enable_sort'];
     were text[];
 begin
     if query_embedding is null or match_user_id is null then
@@ -157,7 +160,9 @@ begin
 
     select * into effort from public.search_effort('messages');
     if (select count(*) from (
-            select from public.messages m where m.user_id = match_user_id limit effort.one_by_one + 1) t) <= effort.one_by_one
+            select from public.messages m
+            where m.user_id = match_user_id and (match_conversation_id is null or m.conversation_id = match_conversation_id)
+            limit effort.one_by_one + 1) t) <= effort.one_by_one
     then
         return query
             with nearest as materialized (
@@ -185,6 +190,7 @@ begin
             set_config('hnsw.ef_search', '400', true),
             set_config('hnsw.iterative_scan', 'relaxed_order', true),
             set_config('hnsw.max_scan_tuples', '1000000', true),
+            set_config('hnsw.scan_mem_multiplier', '8', true),   -- of work_mem, which ends a scan as well
             set_config('enable_sort', 'off', true);   -- else the planner takes every row of the person, at any number
     return query
         with nearest as materialized (

@@ -9,6 +9,21 @@
 
 set client_min_messages = warning;
 
+-- A statement that waits for the lock below still runs the function of before when it gets it, and writes into tenants.
+create or replace function orion_ingest.pass_turn_on() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+    insert into orion_ingest.turns (user_id, turn_at, head_at)
+    select new.user_id, 'infinity', 'infinity'
+    where not exists (select from orion_ingest.turns t where t.user_id = new.user_id);
+    update orion_ingest.turns t
+    set turn_at = least(t.turn_at, greatest(new.turn_at, new.head_at)), head_at = least(t.head_at, new.head_at)
+    where t.user_id = new.user_id;
+    update orion_ingest.tenants t set turn_at = 'epoch', head_at = 'infinity' where t.user_id = new.user_id;
+    return null;
+end $$;
+comment on function orion_ingest.pass_turn_on() is 'Moves what functions of before write into tenants to turns.';
+
 do $$
 begin
     -- Before anything else, and against those who lock its rows, too: a claim of before that has some, and waits for our
@@ -23,6 +38,8 @@ begin
         autovacuum_vacuum_threshold = 1000,
         autovacuum_vacuum_cost_delay = 0
     );
+    create or replace trigger pass_turn_on after insert or update of turn_at, head_at on orion_ingest.tenants
+        for each row when (new.head_at < 'infinity') execute function orion_ingest.pass_turn_on();
 end $$;
 create index if not exists turns_turn_at_idx on orion_ingest.turns (turn_at);
 create index if not exists turns_user_id_idx on orion_ingest.turns (user_id);
@@ -38,16 +55,18 @@ create or replace function orion_ingest.give_turns(users uuid[], turns timestamp
 returns void language plpgsql volatile set search_path = '' as $$
 begin
     -- All of it in the order of user_id, so that two inserts of many people's files can't wait for each other.
-    with given as materialized (
-        select * from unnest(users, turns, heads) as g (user_id, turn_at, head_at)
-    ), added as (
-        insert into orion_ingest.tenants (user_id, turn_at, head_at)
-        select g.user_id, 'epoch', 'infinity' from given g order by g.user_id
-        on conflict (user_id) do nothing
-        returning user_id
-    )
+    insert into orion_ingest.tenants (user_id, turn_at, head_at)
+    select g.user_id, 'epoch', 'infinity' from unnest(users) g (user_id) order by g.user_id
+    on conflict (user_id) do nothing;
+
+    -- Who has no turn yet is given it by one of us.
+    perform from orion_ingest.tenants t
+    where t.user_id = any (users) and not exists (select from orion_ingest.turns o where o.user_id = t.user_id)
+    order by t.user_id
+    for no key update;
     insert into orion_ingest.turns (user_id, turn_at, head_at)
-    select g.user_id, g.turn_at, g.head_at from added a join given g on g.user_id = a.user_id;
+    select g.user_id, g.turn_at, g.head_at from unnest(users, turns, heads) g (user_id, turn_at, head_at)
+    where not exists (select from orion_ingest.turns o where o.user_id = g.user_id);
 
     -- Waits for a claim that holds the turn, and then sees what it left.
     perform from orion_ingest.turns t where t.user_id = any (users) order by t.user_id for no key update;
@@ -184,35 +203,18 @@ end $$;
 
 -- ── Turns that were given before ─────────────────────────────────────────────────────────────────────────────────
 
-create or replace function orion_ingest.take_over_turns() returns void language plpgsql volatile set search_path = '' as $$
+do $$
 begin
-    -- Waits for those who still write there by the functions of before, and comes after them.
     lock table orion_ingest.tenants in exclusive mode;
     insert into orion_ingest.turns (user_id, turn_at, head_at)
     select t.user_id, 'infinity', 'infinity' from orion_ingest.tenants t
     where not exists (select from orion_ingest.turns given where given.user_id = t.user_id);
-    update orion_ingest.turns given
-    set turn_at = least(given.turn_at, greatest(t.turn_at, t.head_at)), head_at = least(given.head_at, t.head_at)
-    from orion_ingest.tenants t
-    where t.user_id = given.user_id and t.head_at < 'infinity';
-    update orion_ingest.tenants set turn_at = 'epoch', head_at = 'infinity'
-    where turn_at > 'epoch' or head_at < 'infinity';
-end $$;
-comment on function orion_ingest.take_over_turns() is 'Moves what was written into tenants to turns.';
-
--- On a large table the turns of those who waited before the first migrations are given after the last, into tenants.
-update orion_ingest.deferred
-set statement = format('do $do$ begin %s; perform orion_ingest.take_over_turns(); end $do$', statement)
-where name = 'turns of those who wait' and position('take_over_turns' in statement) = 0;
-
-do $$
-begin
-    perform orion_ingest.take_over_turns();
+    update orion_ingest.tenants set head_at = head_at where head_at < 'infinity';
 end $$;
 
 revoke all on orion_ingest.turns from public, anon, authenticated, orion_ingest;
 grant select, update (turn_at, head_at) on orion_ingest.turns to orion_ingest;
-revoke all on function orion_ingest.give_turns(uuid[], timestamptz[], timestamptz[]), orion_ingest.take_over_turns()
+revoke all on function orion_ingest.give_turns(uuid[], timestamptz[], timestamptz[]), orion_ingest.pass_turn_on()
     from public, anon, authenticated;
 
 reset client_min_messages;

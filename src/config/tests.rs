@@ -196,6 +196,7 @@ fn a_server_of_ones_own_needs_no_key_and_openais_and_azures_do() {
         "http://localhost:11434/v1",
         "https://openai.com.example/v1",
         "https://notazure.com/v1",
+        "http://mine.westeurope.cloudapp.azure.com:8000/v1",
     ] {
         let config = without_key(base_url).expect(base_url);
         assert!(config.embedding.provider.api_key.is_none(), "{base_url}");

@@ -9,7 +9,7 @@ mod endpoint;
 mod refusal;
 
 use std::{
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, OnceLock},
     task::{Context, Poll},
     time::Duration,
 };
@@ -54,7 +54,6 @@ pub struct Client {
     http: reqwest::Client,
     api: async_openai::Client<Endpoint>,
     model: Model,
-    dialect: Arc<Mutex<Dialect>>,
 }
 
 /// What came of one request.
@@ -98,7 +97,6 @@ impl Client {
             api: async_openai::Client::build(http.clone(), endpoint),
             http,
             model: settings.model.clone(),
-            dialect: Arc::default(),
         })
     }
 
@@ -108,25 +106,14 @@ impl Client {
         &self.model
     }
 
-    /// What of the API it uses.
-    #[must_use]
-    pub fn dialect(&self) -> Dialect {
-        *self.dialect.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Uses this much of the API from now on.
-    pub fn speak(&self, dialect: Dialect) {
-        *self.dialect.lock().unwrap_or_else(PoisonError::into_inner) = dialect;
-    }
-
     /// Sends one request and checks its answer; never retries. `tokens` is the bill if the answer does not tell it.
-    pub async fn embed(&self, texts: &[Arc<str>], tokens: u32) -> Reply {
+    pub async fn embed(&self, texts: &[Arc<str>], tokens: u32, dialect: Dialect) -> Reply {
         let announced = Arc::default();
         let transport = Transport {
             http: self.http.clone(),
             announced: Arc::clone(&announced),
         };
-        let request = self.dialect().ask(&self.model, texts);
+        let request = dialect.ask(&self.model, texts);
         let wanted = Wanted {
             inputs: texts.len(),
             dimensions: self.model.dimensions as usize,

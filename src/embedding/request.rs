@@ -10,7 +10,7 @@ mod tries;
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -30,7 +30,12 @@ use super::{
 };
 use crate::{
     db::Db,
-    embed::{EmbedError, batcher::Limits, concurrency::Concurrency, openai::Client},
+    embed::{
+        EmbedError,
+        batcher::Limits,
+        concurrency::Concurrency,
+        openai::{Client, Dialect},
+    },
 };
 
 /// How long nothing is sent after a refusal that only a person can cure, in first pauses between two tries: half a
@@ -49,6 +54,10 @@ pub(super) struct Desk {
     in_flight: AtomicUsize,
     /// When the provider last gave vectors: how we ask is accepted, and what fails meanwhile fails by itself.
     answered_at: Mutex<Option<Instant>>,
+    /// How it is asked, as far as is known.
+    dialect: Mutex<Dialect>,
+    /// It gave vectors of another length and none of the right one since.
+    gives_other_lengths: AtomicBool,
     /// Held by who finds out how to ask.
     sounding: tokio::sync::Mutex<()>,
     /// How large requests may be, whatever the rate.
@@ -75,6 +84,8 @@ impl Desk {
             retry_after: settings.retry_after,
             in_flight: AtomicUsize::new(0),
             answered_at: Mutex::new(None),
+            dialect: Mutex::default(),
+            gives_other_lengths: AtomicBool::new(false),
             sounding: tokio::sync::Mutex::default(),
             size: Mutex::new(settings.batch),
             closed: Mutex::new(None),
@@ -111,6 +122,7 @@ impl Desk {
     async fn persist(
         &self,
         batch: &[Wanted],
+        dialect: Dialect,
         turn: &mut Option<OwnedSemaphorePermit>,
     ) -> Result<Vec<Vec<f32>>, EmbeddingError> {
         let began = Instant::now();
@@ -123,9 +135,10 @@ impl Desk {
                 .inspect_err(|error| self.note(error))?;
             drop(turn.take());
             let left_at = Instant::now();
-            let error = match self.request(batch, tokens).await {
+            let error = match self.request(batch, dialect, tokens).await {
                 Ok(vectors) => {
                     *self.lock_answered_at() = Some(Instant::now());
+                    self.gives_other_lengths.store(false, Ordering::Relaxed);
                     self.publish_unless_closed(State::Ready);
                     return Ok(vectors);
                 }
@@ -149,6 +162,7 @@ impl Desk {
     async fn request(
         &self,
         batch: &[Wanted],
+        dialect: Dialect,
         tokens: u32,
     ) -> Result<Vec<Vec<f32>>, EmbeddingError> {
         self.books.check_spend(tokens).await?;
@@ -159,7 +173,7 @@ impl Desk {
             .collect::<Vec<_>>();
         let in_flight = self.in_flight.fetch_add(1, Ordering::Relaxed) + 1;
         let sent_at = Instant::now();
-        let reply = self.client.embed(&texts, tokens).await;
+        let reply = self.client.embed(&texts, tokens, dialect).await;
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
         match reply.outcome {
             Ok(answer) => {
@@ -234,7 +248,10 @@ impl Desk {
                 EmbedError::QuotaSpent => State::QuotaSpent,
                 EmbedError::CredentialsRefused { .. } => State::CredentialsRefused,
                 EmbedError::Misconfigured { .. } => State::Misconfigured,
-                EmbedError::WrongLength { found, .. } => State::WrongLength { found: *found },
+                EmbedError::WrongLength { found, .. } => {
+                    self.gives_other_lengths.store(true, Ordering::Relaxed);
+                    State::WrongLength { found: *found }
+                }
                 EmbedError::Rejected { .. } => return,
                 EmbedError::Throttled { .. }
                 | EmbedError::Failing { .. }
@@ -312,6 +329,10 @@ impl Desk {
         self.answered_at
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_dialect(&self) -> MutexGuard<'_, Dialect> {
+        self.dialect.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock_size(&self) -> MutexGuard<'_, Limits> {

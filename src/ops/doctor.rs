@@ -214,21 +214,24 @@ async fn examine_provider(settings: &embedding::Settings) -> Result<String, Stri
     let client = openai::Client::new(provider).map_err(|error| Chain(&error).to_string())?;
     let offers = format!("offers {}", provider.model.name);
     if settings.price_per_mtok > 0.0 {
-        return match client.embed(&["".into()], 0).await.outcome {
+        return match client
+            .embed(&["".into()], 0, Dialect::default())
+            .await
+            .outcome
+        {
             Err(EmbedError::Rejected { .. }) => Ok(format!("takes the key and {offers}")),
             outcome => examine_answer(&outcome).map(|()| format!("takes the key and {offers}")),
         };
     }
-    let mut found = Ok(());
+    let mut found = Ok(String::new());
     for dialect in Dialect::ALL {
-        client.speak(dialect);
-        let outcome = client.embed(&[PROBE.into()], 1).await.outcome;
-        found = examine_answer(&outcome);
+        let outcome = client.embed(&[PROBE.into()], 1, dialect).await.outcome;
+        found = examine_answer(&outcome).map(|()| format!("{offers}; accepts {dialect}"));
         if !matches!(outcome, Err(EmbedError::Rejected { .. })) {
             break;
         }
     }
-    found.map(|()| format!("{offers}; accepts {}", client.dialect()))
+    found
 }
 
 fn examine_answer(outcome: &Result<Answer, EmbedError>) -> Result<(), String> {

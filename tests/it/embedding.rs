@@ -90,6 +90,14 @@ impl Bench {
             .await
     }
 
+    /// Asks until the provider has had so many requests: while it is given a rest, nothing is sent.
+    async fn again(&self, user: UserId, file: FileId, text: &str, requests: u64) {
+        while self.provider.counts().requests < requests {
+            drop(self.embed(user, file, &[text]).await);
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Lets the pump finish what is in flight, so that the books are final.
     async fn close(&mut self) {
         self.stop.cancel();
@@ -408,8 +416,9 @@ async fn a_text_that_is_refused_fails_its_file_and_no_other() {
     };
     assert_eq!(error.verdict(), rejected);
     assert_eq!(*bench.embedder.state().borrow(), State::Ready);
-    // Nothing that was accepted was paid for twice on the way; one word showed that it is about the texts.
-    assert_eq!(bench.provider.counts().billed_inputs, 6 + 1);
+    // Nothing that was accepted was paid for twice on the way. One word showed that we ask as we should, and one that the
+    // provider still does as before when it refused a text alone.
+    assert_eq!(bench.provider.counts().billed_inputs, 6 + 2);
 }
 
 #[tokio::test]
@@ -455,6 +464,37 @@ async fn a_spent_quota_or_a_refused_key_stops_everything_at_once() {
         assert_eq!(*bench.embedder.state().borrow(), state);
         assert_eq!(bench.provider.counts().requests, 1);
     }
+}
+
+#[tokio::test]
+async fn vectors_of_another_length_are_paid_for_once_and_then_tried_with_a_word() {
+    let mut bench = Bench::new().await;
+    let (user, files) = bench.user(1).await;
+    let text = "alpha ".repeat(100);
+    bench.provider.faults.next_requests(2, &Fault::ShortVectors);
+    bench.again(user, files[0], &text, 1).await;
+    let whole = bench.provider.counts().billed_tokens;
+    bench.again(user, files[0], &text, 2).await;
+    assert_eq!(bench.provider.counts().billed_tokens, whole + 1);
+    bench.again(user, files[0], &text, 4).await;
+    assert_eq!(*bench.embedder.state().borrow(), State::Ready);
+    bench.close().await;
+}
+
+#[tokio::test]
+async fn a_provider_that_comes_to_refuse_everything_fails_no_file() {
+    let mut bench = Bench::new().await;
+    let (user, files) = bench.user(1).await;
+    bench.again(user, files[0], "alpha", 1).await;
+    let refused = Fault::Status { status: 400 };
+    bench.provider.faults.next_requests(100, &refused);
+    let error = bench
+        .embed(user, files[0], &["beta"])
+        .await
+        .expect_err("refused");
+    assert!(matches!(error.verdict(), Verdict::Wait { .. }), "{error}");
+    assert_eq!(*bench.embedder.state().borrow(), State::Misconfigured);
+    bench.close().await;
 }
 
 #[tokio::test]

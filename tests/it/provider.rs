@@ -6,7 +6,7 @@ use orion_ingest::{
     document::Model,
     embed::{
         EmbedError, Flaw,
-        openai::{self, Client, Reply},
+        openai::{self, Client, Dialect, Reply},
     },
     embedded::provider::{self, Provider, faults::Fault, lexical},
 };
@@ -45,7 +45,7 @@ async fn ask(provider: &Provider, texts: &[&str]) -> Reply {
         .map(|text| Arc::from(*text))
         .collect::<Vec<_>>();
     client(&provider.base_url, KEY, "text-embedding-3-small", 256)
-        .embed(&texts, 1)
+        .embed(&texts, 1, Dialect::default())
         .await
 }
 
@@ -126,7 +126,7 @@ async fn a_connection_that_breaks_may_be_billed_and_one_that_never_was_is_not() 
     port.bind((Ipv4Addr::LOCALHOST, 0).into()).expect("a port");
     let nobody = format!("http://{}/v1", port.local_addr().expect("an address"));
     let reply = client(&nobody, KEY, "text-embedding-3-small", 256)
-        .embed(&["text".into()], 1)
+        .embed(&["text".into()], 1, Dialect::default())
         .await;
     let error = reply.outcome.expect_err("nobody is there");
     assert!(!error.may_be_billed(), "{error}");
@@ -146,7 +146,7 @@ async fn refusals_say_what_to_do_and_never_what_was_sent() {
         (KEY, "text-embedding-4", 256),
     ] {
         let reply = client(&provider.base_url, key, model, dimensions)
-            .embed(&["text".into()], 1)
+            .embed(&["text".into()], 1, Dialect::default())
             .await;
         let error = reply.outcome.expect_err("a refusal");
         let shown = format!("{error:?} {error}");

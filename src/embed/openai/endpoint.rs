@@ -8,8 +8,12 @@ use url::{Host, Position, Url};
 /// Azure's header for keys.
 const API_KEY: HeaderName = HeaderName::from_static("api-key");
 
-/// Whose servers answer nobody without a key.
-const NEVER_OPEN: [&str; 2] = ["openai.com", "azure.com"];
+/// Azure's own addresses of models; its virtual machines are below azure.com, too.
+const AZURE: [&str; 3] = [
+    "openai.azure.com",
+    "cognitiveservices.azure.com",
+    "services.ai.azure.com",
+];
 
 /// async-openai's own configuration reads the environment; this one holds what it is given.
 #[derive(Clone, Debug)]
@@ -40,7 +44,7 @@ impl Endpoint {
     /// Below `deployments`, Azure takes a bearer for an Entra token and refuses a key in its place; its newer `/openai/v1`
     /// takes keys either way.
     fn has_key_of_its_own_header(&self) -> bool {
-        self.base.contains("/openai/deployments/") || is_below(&self.base, "azure.com")
+        self.base.contains("/openai/deployments/") || is_azure(&self.base)
     }
 }
 
@@ -82,7 +86,7 @@ impl Config for Endpoint {
 /// Whether nothing can be had there without a key; a server of one's own may be open to all.
 #[must_use]
 pub fn needs_key(base_url: &str) -> bool {
-    NEVER_OPEN.iter().any(|domain| is_below(base_url, domain))
+    is_below(base_url, "openai.com") || is_azure(base_url)
 }
 
 /// Host and port: whose limits these are.
@@ -101,6 +105,10 @@ pub(super) fn is_loopback(base_url: &str) -> bool {
         Ok(Some(Host::Ipv6(address))) => address.is_loopback(),
         Ok(None) | Err(_) => false,
     }
+}
+
+fn is_azure(base_url: &str) -> bool {
+    AZURE.iter().any(|domain| is_below(base_url, domain))
 }
 
 fn is_below(base_url: &str, domain: &str) -> bool {
@@ -139,6 +147,11 @@ mod tests {
                 "https://gateway/openai/deployments/mine",
                 "https://gateway/openai/deployments/mine/embeddings",
                 "api-key",
+            ),
+            (
+                "http://mine.westeurope.cloudapp.azure.com:8000/v1",
+                "http://mine.westeurope.cloudapp.azure.com:8000/v1/embeddings",
+                "authorization",
             ),
             (
                 "https://notazure.com/v1",

@@ -3,8 +3,10 @@
 //! What is refused is halved until the text at fault is alone, or until it shows how much the provider takes. Before the
 //! provider has accepted anything, a refusal may be for how we ask: then one word finds out what it accepts.
 
+use std::{iter, sync::atomic::Ordering};
+
 use sha2::{Digest, Sha256};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 use super::{Desk, halving::Halving, within_rate};
 use crate::{
@@ -35,6 +37,9 @@ impl Desk {
         turn: OwnedSemaphorePermit,
     ) -> Vec<Result<Vec<f32>, EmbeddingError>> {
         let mut turn = Some(turn);
+        if let Err(error) = self.try_length(&batch[0], &mut turn).await {
+            return vec![Err(error); batch.len()];
+        }
         let mut results = Vec::with_capacity(batch.len());
         let mut halving = Halving::default();
         // The next part to send is on top, so that results come in order.
@@ -45,8 +50,8 @@ impl Desk {
             if !rest.is_empty() {
                 parts.push(rest);
             }
-            let dialect = self.client.dialect();
-            let error = match self.persist(part, &mut turn).await {
+            let (dialect, began) = (*self.lock_dialect(), Instant::now());
+            let error = match self.persist(part, dialect, &mut turn).await {
                 Ok(vectors) => {
                     results.extend(vectors.into_iter().map(Ok));
                     if let Some(texts) = halving.passed(part.len()) {
@@ -57,7 +62,9 @@ impl Desk {
                 Err(error) => error,
             };
             let sounded = if is_for_the_text(&error) {
-                self.sound_out(&part[0], dialect).await
+                // What passed before this was sent does not show that a text alone is at fault now.
+                let since = (part.len() == 1).then_some(began);
+                self.sound_out(&part[0], dialect, since).await
             } else {
                 Err(error.clone())
             };
@@ -100,52 +107,79 @@ impl Desk {
         }
     }
 
-    /// Finds out, by a word that can't be at fault, how the provider can be asked, if it has accepted nothing so far.
-    async fn sound_out(&self, wanted: &Wanted, asked: Dialect) -> Result<Sounded, EmbeddingError> {
+    /// Sends a word first where the last vectors had another length: whole requests of such vectors cost money.
+    async fn try_length(
+        &self,
+        wanted: &Wanted,
+        turn: &mut Option<OwnedSemaphorePermit>,
+    ) -> Result<(), EmbeddingError> {
+        if self.gives_other_lengths.load(Ordering::Relaxed) {
+            let dialect = *self.lock_dialect();
+            self.persist(&[probe(wanted)], dialect, turn).await?;
+        }
+        Ok(())
+    }
+
+    /// Finds out, by a word that can't be at fault, how the provider can be asked, unless it has accepted something so
+    /// far, or since the given moment.
+    async fn sound_out(
+        &self,
+        wanted: &Wanted,
+        asked: Dialect,
+        since: Option<Instant>,
+    ) -> Result<Sounded, EmbeddingError> {
         let _only_one = self.sounding.lock().await;
         if let Some(error) = self.closed() {
             return Err(error);
         }
-        if self.client.dialect() != asked {
+        if *self.lock_dialect() != asked {
             return Ok(Sounded::AskAgain);
         }
-        if self.lock_answered_at().is_some() {
+        let answered_at = *self.lock_answered_at();
+        if answered_at.is_some_and(|at| since.is_none_or(|since| at >= since)) {
             return Ok(Sounded::Well);
         }
-        let found = self.try_dialects(wanted).await;
-        match &found {
-            Ok(dialect) if *dialect == asked => return Ok(Sounded::Well),
-            Ok(dialect) => tracing::info!("the embedding provider accepts {dialect}"),
-            // Nothing was found out.
-            Err(error) => {
-                self.client.speak(asked);
-                self.note(error);
-            }
+        let found = self
+            .try_dialects(wanted, asked)
+            .await
+            .inspect_err(|error| self.note(error))?;
+        if found == asked {
+            return Ok(Sounded::Well);
         }
-        found.map(|_| Sounded::AskAgain)
+        *self.lock_dialect() = found;
+        tracing::info!("the embedding provider accepts {found}");
+        Ok(Sounded::AskAgain)
     }
 
     /// The first dialect that gets a vector.
-    async fn try_dialects(&self, wanted: &Wanted) -> Result<Dialect, EmbeddingError> {
-        let probe = [Wanted {
-            input: Input {
-                user: wanted.input.user,
-                sha256: Sha256::digest(PROBE).into(),
-                text: PROBE.into(),
-                tokens: 1,
-            },
-            file: wanted.file,
-        }];
+    async fn try_dialects(
+        &self,
+        wanted: &Wanted,
+        asked: Dialect,
+    ) -> Result<Dialect, EmbeddingError> {
+        let others = Dialect::ALL.into_iter().filter(|other| *other != asked);
         let mut refused = 0;
-        for dialect in Dialect::ALL {
-            self.client.speak(dialect);
-            match self.persist(&probe, &mut None).await {
+        for dialect in iter::once(asked).chain(others) {
+            match self.persist(&[probe(wanted)], dialect, &mut None).await {
                 Ok(_) => return Ok(dialect),
                 Err(EmbeddingError::Provider(EmbedError::Rejected { status })) => refused = status,
                 Err(error) => return Err(error),
             }
         }
         Err(EmbedError::Misconfigured { status: refused }.into())
+    }
+}
+
+/// The word, at the cost of who wanted this.
+fn probe(wanted: &Wanted) -> Wanted {
+    Wanted {
+        input: Input {
+            user: wanted.input.user,
+            sha256: Sha256::digest(PROBE).into(),
+            text: PROBE.into(),
+            tokens: 1,
+        },
+        file: wanted.file,
     }
 }
 

@@ -22,8 +22,12 @@ async fn blank(stack: &Stack) -> PgConnection {
         row(&mut admin, "select current_database()").await
     );
     run(&mut admin, &format!("create database {name}")).await;
+    connect(stack, &name).await
+}
+
+async fn connect(stack: &Stack, database: &str) -> PgConnection {
     let mut url = url::Url::parse(stack.database_admin_url().expose_secret()).expect("a URL");
-    url.set_path(&name);
+    url.set_path(database);
     PgConnection::connect(url.as_str())
         .await
         .expect("a connection")
@@ -184,23 +188,64 @@ async fn turns_that_were_given_before_there_was_a_table_of_them_are_taken_over()
     for file in [FIRST, SECOND, THIRD, FOURTH, FIFTH] {
         psql(&mut blank, file).await;
     }
-    let add = |user: &str| {
-        format!(
-            "insert into auth.users (id) values ('{user}');
-             insert into files (user_id, original_name, storage_path, mime_type, file_size)
-             values ('{user}', '{user}', 'x', 'text/plain', 1)"
-        )
-    };
-    let claim =
-        "select original_name from orion_ingest.claim_files(9, '1 minute', '-infinity') order by 1";
     run(&mut blank, &add(ADA)).await;
     psql(&mut blank, SIXTH).await;
-    assert_eq!(rows(&mut blank, claim).await, [ADA]);
+    assert_eq!(rows(&mut blank, CLAIM).await, [ADA]);
     // Whoever repeats an earlier file has the triggers of before until this one is repeated, too.
     psql(&mut blank, SECOND).await;
     run(&mut blank, &add(BOB)).await;
     psql(&mut blank, SIXTH).await;
-    assert_eq!(rows(&mut blank, claim).await, [BOB]);
+    assert_eq!(rows(&mut blank, CLAIM).await, [BOB]);
+}
+
+const CLAIM: &str =
+    "select original_name from orion_ingest.claim_files(9, '1 minute', '-infinity') order by 1";
+
+/// A person with a file.
+fn add(user: &str) -> String {
+    format!(
+        "insert into auth.users (id) values ('{user}') on conflict do nothing;
+         insert into files (user_id, original_name, storage_path, mime_type, file_size)
+         values ('{user}', '{user}', 'x', 'text/plain', 1)"
+    )
+}
+
+#[tokio::test]
+async fn who_uploads_while_turns_get_their_table_has_a_turn_all_the_same() {
+    let stack = Stack::new().await;
+    let mut blank = blank(&stack).await;
+    for file in [FIRST, SECOND, THIRD, FOURTH, FIFTH] {
+        psql(&mut blank, file).await;
+    }
+    // One who was there before and has nothing to do, and one who comes now.
+    run(&mut blank, &add(ADA)).await;
+    assert_eq!(rows(&mut blank, CLAIM).await, [ADA]);
+    run(&mut blank, "delete from files").await;
+    let idle = "update orion_ingest.tenants set turn_at = 'infinity', head_at = 'infinity'";
+    run(&mut blank, idle).await;
+    let database = row(&mut blank, "select current_database()").await;
+    run(&mut blank, "begin").await;
+    psql(&mut blank, SIXTH).await;
+    let mut uploads = tokio::task::JoinSet::new();
+    for user in [ADA, BOB] {
+        let mut client = connect(&stack, &database).await;
+        uploads.spawn(async move { run(&mut client, &add(user)).await });
+    }
+    let held_up = "select count(*) from pg_stat_activity
+                   where datname = current_database() and wait_event_type = 'Lock'";
+    let mut observer = connect(&stack, &database).await;
+    while row(&mut observer, held_up).await != "2" {
+        tokio::task::yield_now().await;
+    }
+    run(&mut blank, "commit").await;
+    uploads.join_all().await;
+    assert_eq!(rows(&mut blank, CLAIM).await, [ADA, BOB]);
+    // And what was written by the functions of before does not stand in the way of what comes next.
+    run(&mut blank, "delete from files").await;
+    for user in [ADA, BOB] {
+        run(&mut blank, &add(user)).await;
+    }
+    assert_eq!(rows(&mut blank, CLAIM).await, [ADA, BOB]);
 }
 
 #[tokio::test]
