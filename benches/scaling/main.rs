@@ -66,7 +66,8 @@ struct Seen {
 
 /// What came of some processes.
 struct Measured {
-    /// Between the first and the last fifth of the files: starting takes a moment, and at the end some have none.
+    /// Between a tenth and six tenths of the files: starting takes a moment, and when nothing is left in the queue some
+    /// processes still have hundreds in hand and others none.
     files_per_second: f64,
     /// Transactions of the database for each file.
     transactions: f64,
@@ -123,8 +124,8 @@ impl Plan {
                 .env("EMBEDDING_TPM", "0")
                 .env("EMBEDDING_BATCH_INPUTS", self.inputs.to_string());
         })?;
-        let (first, looks) = until(&mut admin, files / 5).await?;
-        let (last, more_looks) = until(&mut admin, files * 4 / 5).await?;
+        let (first, looks) = until(&mut admin, files / 10).await?;
+        let (last, more_looks) = until(&mut admin, files * 6 / 10).await?;
         let seconds = (last.at - first.at).as_secs_f64();
         let (_, rest) = until(&mut admin, files).await?;
         let busy = transactions(&mut admin).await? - before - looks - more_looks - rest;
