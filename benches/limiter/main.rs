@@ -27,7 +27,11 @@ use clap::Parser;
 use orion_ingest::embedded::provider::Counts;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use self::{servers::Servers, uploads::Upload, workers::Workers};
+use self::{
+    servers::Servers,
+    uploads::Upload,
+    workers::{Workers, transactions},
+};
 
 /// What the provider allows in a minute.
 const RPM: u32 = 3_000;
@@ -154,9 +158,10 @@ impl Plan {
 
     async fn watch(&self, servers: &Servers, seconds: u32, share: f64) -> anyhow::Result<Watched> {
         let provider = servers.provider();
-        let (before, commits) = (provider.counts(), commits(servers).await?);
+        let admin = &mut servers.admin().await?;
+        let (before, commits) = (provider.counts(), transactions(admin).await?);
         sleep(secs(seconds)).await;
-        let (after, later) = (provider.counts(), self::commits(servers).await?);
+        let (after, later) = (provider.counts(), transactions(admin).await?);
         let more = |count: fn(&Counts) -> u64| count(&after) - count(&before);
         let seconds = f64::from(seconds);
         let minutes = seconds / 60.0;
@@ -191,13 +196,6 @@ async fn somebody_else(servers: &Servers, tokens_per_minute: u32) {
         sleep_until(at).await;
         servers.provider().share(tokens_per_minute / 60);
     }
-}
-
-async fn commits(servers: &Servers) -> anyhow::Result<i64> {
-    let commits = sqlx::query_scalar(
-        "select xact_commit + xact_rollback from pg_stat_database where datname = current_database()",
-    );
-    Ok(commits.fetch_one(&mut servers.admin().await?).await?)
 }
 
 fn print(name: &str, watched: &Watched) -> anyhow::Result<()> {

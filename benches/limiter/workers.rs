@@ -3,6 +3,7 @@
 use std::process::{Child, Command};
 
 use anyhow::Context as _;
+use sqlx::PgConnection;
 
 use crate::servers::Servers;
 
@@ -35,4 +36,12 @@ impl Drop for Workers {
             drop(worker.wait());
         }
     }
+}
+
+/// All that were ever ended in this database, by whoever.
+pub(crate) async fn transactions(admin: &mut PgConnection) -> anyhow::Result<i64> {
+    let ended = sqlx::query_scalar(
+        "select xact_commit + xact_rollback from pg_stat_database where datname = current_database()",
+    );
+    Ok(ended.fetch_one(admin).await?)
 }

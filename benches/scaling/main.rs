@@ -30,7 +30,11 @@ use clap::Parser;
 use sqlx::PgConnection;
 use tokio::time::{Instant, sleep};
 
-use self::{notes::note, servers::Servers, workers::Workers};
+use self::{
+    notes::note,
+    servers::Servers,
+    workers::{Workers, transactions},
+};
 
 /// How often it is looked whether all is done.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -165,12 +169,4 @@ async fn completed(admin: &mut PgConnection) -> anyhow::Result<usize> {
             .fetch_one(admin)
             .await?;
     Ok(usize::try_from(completed)?)
-}
-
-/// All that were ever ended in this database, by whoever.
-async fn transactions(admin: &mut PgConnection) -> anyhow::Result<i64> {
-    let ended = sqlx::query_scalar(
-        "select xact_commit + xact_rollback from pg_stat_database where datname = current_database()",
-    );
-    Ok(ended.fetch_one(admin).await?)
 }

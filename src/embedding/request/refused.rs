@@ -95,7 +95,8 @@ impl Desk {
     }
 
     /// Remembers for the life of the process that the provider takes no more texts than these at once. Whether their
-    /// number or their tokens were too much cannot be told, but a text has about as many tokens as the next.
+    /// number or their tokens were too much cannot be told: where it was the tokens, shorter texts go in smaller requests
+    /// than they need to.
     fn learn_size(&self, inputs: usize) {
         let mut size = self.lock_size();
         if inputs < size.inputs {

@@ -184,10 +184,7 @@ async fn files_that_were_applied_by_psql_are_adopted_as_they_are() {
 #[tokio::test]
 async fn turns_that_were_given_before_there_was_a_table_of_them_are_taken_over() {
     let stack = Stack::new().await;
-    let mut blank = blank(&stack).await;
-    for file in [FIRST, SECOND, THIRD, FOURTH, FIFTH] {
-        psql(&mut blank, file).await;
-    }
+    let mut blank = before_turns(&stack).await;
     run(&mut blank, &add(ADA)).await;
     psql(&mut blank, SIXTH).await;
     assert_eq!(rows(&mut blank, CLAIM).await, [ADA]);
@@ -196,6 +193,15 @@ async fn turns_that_were_given_before_there_was_a_table_of_them_are_taken_over()
     run(&mut blank, &add(BOB)).await;
     psql(&mut blank, SIXTH).await;
     assert_eq!(rows(&mut blank, CLAIM).await, [BOB]);
+}
+
+/// A database in which turns are columns of `tenants`.
+async fn before_turns(stack: &Stack) -> PgConnection {
+    let mut blank = blank(stack).await;
+    for file in [FIRST, SECOND, THIRD, FOURTH, FIFTH] {
+        psql(&mut blank, file).await;
+    }
+    blank
 }
 
 const CLAIM: &str =
@@ -213,10 +219,7 @@ fn add(user: &str) -> String {
 #[tokio::test]
 async fn who_uploads_while_turns_get_their_table_has_a_turn_all_the_same() {
     let stack = Stack::new().await;
-    let mut blank = blank(&stack).await;
-    for file in [FIRST, SECOND, THIRD, FOURTH, FIFTH] {
-        psql(&mut blank, file).await;
-    }
+    let mut blank = before_turns(&stack).await;
     // One who was there before and has nothing to do, and one who comes now.
     run(&mut blank, &add(ADA)).await;
     assert_eq!(rows(&mut blank, CLAIM).await, [ADA]);
