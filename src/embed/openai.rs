@@ -48,7 +48,7 @@ pub struct Settings {
     pub answer_within: Duration,
 }
 
-/// A provider of vectors; clones share its connections and what they have learned of it.
+/// A provider of vectors; clones share its connections.
 #[derive(Clone, Debug)]
 pub struct Client {
     http: reqwest::Client,
