@@ -37,7 +37,7 @@ impl Desk {
         turn: OwnedSemaphorePermit,
     ) -> Vec<Result<Vec<f32>, EmbeddingError>> {
         let mut turn = Some(turn);
-        if let Err(error) = self.try_length(&batch[0], &mut turn).await {
+        if let Err(error) = self.try_length(&batch[0]).await {
             return vec![Err(error); batch.len()];
         }
         let mut results = Vec::with_capacity(batch.len());
@@ -109,14 +109,11 @@ impl Desk {
     }
 
     /// Sends a word first where the last vectors had another length: whole requests of such vectors cost money.
-    async fn try_length(
-        &self,
-        wanted: &Wanted,
-        turn: &mut Option<OwnedSemaphorePermit>,
-    ) -> Result<(), EmbeddingError> {
+    async fn try_length(&self, wanted: &Wanted) -> Result<(), EmbeddingError> {
         if self.gives_other_lengths.load(Ordering::Relaxed) {
-            let dialect = *self.lock_dialect();
-            self.persist(&[probe(wanted)], dialect, turn).await?;
+            // How it is asked may not be known either: the length that it gave came before that was found out.
+            let asked = *self.lock_dialect();
+            self.find_dialect(wanted, asked).await?;
         }
         Ok(())
     }
@@ -140,16 +137,29 @@ impl Desk {
         if answered_at.is_some_and(|at| since.is_none_or(|since| at >= since)) {
             return Ok(Sounded::Well);
         }
+        let found = self.find_dialect(wanted, asked).await?;
+        Ok(if found == asked {
+            Sounded::Well
+        } else {
+            Sounded::AskAgain
+        })
+    }
+
+    /// Finds a dialect that gets a vector, and remembers it.
+    async fn find_dialect(
+        &self,
+        wanted: &Wanted,
+        asked: Dialect,
+    ) -> Result<Dialect, EmbeddingError> {
         let found = self
             .try_dialects(wanted, asked)
             .await
             .inspect_err(|error| self.note(error))?;
-        if found == asked {
-            return Ok(Sounded::Well);
+        if found != asked {
+            *self.lock_dialect() = found;
+            tracing::info!("the embedding provider accepts {found}");
         }
-        *self.lock_dialect() = found;
-        tracing::info!("the embedding provider accepts {found}");
-        Ok(Sounded::AskAgain)
+        Ok(found)
     }
 
     /// The first dialect that gets a vector.
