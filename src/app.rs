@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::Context;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -17,11 +18,15 @@ use crate::{
     file_type::FileTypes,
     metrics::Metrics,
     objects::Objects,
+    room::Room,
     spawner::Spawner,
 };
 
 /// Connections beside the one that each file in hand may use for a moment: the pump, claims, health.
 const SPARE_CONNECTIONS: usize = 4;
+/// Bytes of objects, and of texts, that files hold at a time; a file that is larger holds all of it. A text is in memory up
+/// to five times at its commit.
+const ROOM_BYTES: u64 = 64 << 20;
 /// Longest wait for a connection; past it the database counts as down.
 const ACQUIRE_WITHIN: Duration = Duration::from_secs(10);
 
@@ -34,12 +39,16 @@ pub struct App {
     pub objects: Objects,
     /// Child processes that extract.
     pub sandbox: Sandbox,
+    /// For objects and texts in memory.
+    pub room: Room,
     /// Texts to vectors, booked.
     pub embedder: Embedder,
     /// What is counted.
     pub metrics: Metrics,
     /// Files in hand at once.
     pub concurrency: usize,
+    /// As many permits.
+    pub hands: Semaphore,
     /// Files beyond these that may wait for their vectors.
     pub waiting: usize,
     /// How long a claim lasts without renewal.
@@ -80,9 +89,11 @@ impl App {
                 config.sandbox,
                 Spawner::new().context("cannot start a thread")?,
             ),
+            room: Room::new(ROOM_BYTES),
             embedder,
             metrics: Metrics::default(),
             concurrency: config.worker.concurrency,
+            hands: Semaphore::new(config.worker.concurrency),
             waiting: config.worker.waiting,
             lease_for: config.worker.lease_for,
             max_attempts: config.worker.max_attempts,

@@ -73,6 +73,15 @@ pub struct Job {
     pub pieces: Vec<Piece>,
 }
 
+/// Where the vectors of a file wait for its commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Keep {
+    /// With whoever asked.
+    InMemory,
+    /// In the database, which has them anyway: in the stash, and in chunks.
+    InDatabase,
+}
+
 /// A text to embed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Piece {
@@ -105,8 +114,9 @@ pub enum EmbeddingError {
         /// What the file needs.
         tokens: u64,
     },
-    /// Another file that has a text in common with this one was turned away; this one may pass alone.
-    #[error("a file with a text in common was turned away")]
+    /// Another file that has a text in common with this one was turned away, or leaves its vectors in the database; this
+    /// one may pass alone.
+    #[error("a file with a text in common did not share its vectors")]
     Shared,
     /// The worker shuts down; nothing was sent for this file that is not booked.
     #[error("the worker is stopping")]
@@ -149,7 +159,7 @@ impl EmbeddingError {
             }
             Self::UserQuota { .. } => "your monthly quota does not allow this file",
             Self::Shared => {
-                "another file with the same text was turned away; this one will be tried again"
+                "another file with the same text went first; this one will be tried again"
             }
             Self::Stopped => "the worker was stopped; the file will be tried again",
         }
@@ -308,9 +318,29 @@ impl Embedder {
         job: Job,
     ) -> Result<Vec<Vec<f32>>, EmbeddingError> {
         let pieces = job.pieces.clone();
+        let vectors = self.order(expecting, job, Keep::InMemory).await?;
+        in_order(&pieces, vectors)
+    }
+
+    /// As [`Embedder::embed`], for a file whose vectors are too many for memory: they are left in the database.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn embed_unheld(&self, expecting: Expecting, job: Job) -> Result<(), EmbeddingError> {
+        self.order(expecting, job, Keep::InDatabase).await.map(drop)
+    }
+
+    async fn order(
+        &self,
+        expecting: Expecting,
+        job: Job,
+        keep: Keep,
+    ) -> Result<Vectors, EmbeddingError> {
         let (answer, vectors) = oneshot::channel();
         let order = Order {
             job,
+            keep,
             answer,
             expecting,
         };
@@ -318,8 +348,7 @@ impl Embedder {
             .send(order)
             .await
             .map_err(|_| EmbeddingError::Stopped)?;
-        let vectors = vectors.await.map_err(|_| EmbeddingError::Stopped)??;
-        in_order(&pieces, vectors)
+        vectors.await.map_err(|_| EmbeddingError::Stopped)?
     }
 
     /// The model whose vectors it makes.

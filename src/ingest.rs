@@ -3,6 +3,11 @@
 //! The only place where the leaves meet. No loops, no retries and no metrics here: if one is needed, a stage is
 //! missing.
 
+use std::sync::Arc;
+
+use pgvector::Vector;
+use tokio::sync::SemaphorePermit;
+
 use crate::{
     admit::{Refusal, admit},
     app::App,
@@ -14,8 +19,17 @@ use crate::{
     failure::{Code, Verdict},
     file_type::FileTypes,
     metrics::Stage,
-    objects::FetchError,
+    objects::{FetchError, Object},
+    room::Taken,
 };
+
+/// What a file becomes, and the room in memory that it takes.
+#[derive(Debug)]
+pub struct Ready {
+    /// What is to be committed.
+    pub ingested: Arc<Ingested>,
+    _room: Taken,
+}
 
 /// Takes one leased file from its object to all that is to be stored; settling commits it, which ends the lease.
 ///
@@ -25,7 +39,9 @@ use crate::{
 /// # Errors
 ///
 /// The stage that failed, with its [`Verdict`].
-pub async fn ingest(app: &App, lease: &Lease) -> Result<Ingested, IngestError> {
+pub async fn ingest(app: &App, lease: &Lease) -> Result<Ready, IngestError> {
+    // The semaphore is never closed.
+    let hand = app.hands.acquire().await.ok();
     let coming = app.embedder.expect();
     let types = app.types();
     let max_bytes = admit(
@@ -36,32 +52,52 @@ pub async fn ingest(app: &App, lease: &Lease) -> Result<Ingested, IngestError> {
         lease,
     )
     .await?;
-    let object = app
+    let (object, room) = app
         .metrics
-        .time(
-            Stage::Fetch,
-            app.objects.fetch(&lease.object_key, max_bytes),
-        )
+        .time(Stage::Fetch, fetch(app, lease, max_bytes))
         .await?;
     let document = app
         .metrics
         .time(Stage::Extract, extract(app, &types, lease, object.bytes))
         .await?;
+    // Before more is asked for, else two large files wait for each other.
+    drop(room);
+    let room = app.room.take(document.text_bytes() as u64).await;
     let Chunked { text, chunks } = app
         .metrics
         .time(Stage::Chunk, cut(app, &types, document))
         .await?;
     let vectors = app
         .metrics
-        .time(Stage::Embed, embed(app, lease, &chunks, coming))
+        .time(Stage::Embed, embed(app, lease, &chunks, coming, hand))
         .await?;
-    Ok(Ingested {
-        sha256: object.sha256,
-        text,
-        chunks,
-        vectors: vectors.into_iter().map(Into::into).collect(),
-        model: app.embedder.model().clone(),
+    Ok(Ready {
+        ingested: Arc::new(Ingested {
+            sha256: object.sha256,
+            text,
+            chunks,
+            vectors,
+            model: app.embedder.model().clone(),
+        }),
+        _room: room,
     })
+}
+
+/// Downloads the object into the room that its row asks for, or into what it turns out to need.
+async fn fetch(app: &App, lease: &Lease, max_bytes: u64) -> Result<(Object, Taken), FetchError> {
+    let claimed = lease.claimed_bytes.and_then(|bytes| bytes.try_into().ok());
+    let room = app.room.take(claimed.unwrap_or(UNKNOWN_BYTES)).await;
+    let fetched = app
+        .objects
+        .fetch(&lease.object_key, max_bytes.min(room.bytes));
+    let bytes = match fetched.await {
+        Err(FetchError::TooLarge { bytes, .. }) if bytes <= max_bytes => bytes,
+        fetched => return fetched.map(|object| (object, room)),
+    };
+    drop(room);
+    let room = app.room.take(bytes).await;
+    let object = app.objects.fetch(&lease.object_key, max_bytes).await?;
+    Ok((object, room))
 }
 
 async fn extract(
@@ -78,6 +114,12 @@ async fn extract(
         .extract(lease.user, &hints, &extract::Settings::new(types), bytes)
         .await
 }
+
+/// What a row without a size is taken for at first.
+const UNKNOWN_BYTES: u64 = 1 << 20;
+
+/// Chunks whose vectors wait in memory: some kilobytes each.
+const MAX_HELD: usize = 1_000;
 
 /// Shorter texts are cut well within a millisecond at the usual sizes of chunks, for which no other thread is asked.
 const SHORT_TEXT: usize = 8 << 10;
@@ -96,26 +138,34 @@ async fn cut(app: &App, types: &FileTypes, document: Document) -> Result<Chunked
         .map_err(|_| IngestError::Chunk)
 }
 
-/// Vectors for all chunks: those that the user already has, and the others bought. Meanwhile the file is not in hand.
+/// Vectors for all chunks: those that the user already has, and the others bought; `None` if they are so many that the
+/// database keeps them. Meanwhile the file is not in hand, if there is a place to wait.
 async fn embed(
     app: &App,
     lease: &Lease,
     chunks: &[Chunk],
     coming: Expecting,
-) -> Result<Vec<Vec<f32>>, EmbeddingError> {
+    hand: Option<SemaphorePermit<'_>>,
+) -> Result<Option<Vec<Vector>>, EmbeddingError> {
     let piece = |chunk: &Chunk| Piece {
         text: chunk.embedded.text.clone(),
         tokens: chunk.embedded.tokens,
         sha256: chunk.sha256,
     };
     let tokens = chunks.iter().map(|chunk| chunk.embedded.tokens).sum();
-    let _place = app.embedder.place(tokens);
+    let place = app.embedder.place(tokens);
+    let _hand = hand.filter(|_| place.is_none());
     let job = Job {
         file: Some(lease.file),
         user: lease.user,
         pieces: chunks.iter().map(piece).collect(),
     };
-    app.embedder.embed(coming, job).await
+    if chunks.len() > MAX_HELD {
+        app.embedder.embed_unheld(coming, job).await?;
+        return Ok(None);
+    }
+    let vectors = app.embedder.embed(coming, job).await?;
+    Ok(Some(vectors.into_iter().map(Into::into).collect()))
 }
 
 /// Why a file is not ingested, by the stage that failed.

@@ -21,6 +21,7 @@ pub mod lease;
 pub mod metrics;
 pub mod objects;
 pub mod ops;
+pub mod room;
 pub mod shutdown;
 pub mod spawner;
 pub mod telemetry;

@@ -1,8 +1,10 @@
 //! Claims what there is room for, spawns it, settles it. The only file that spawns.
 //!
-//! Promises: never more files in hand than permits, and no more than may wait for their vectors beside these; every claim ends in exactly one of commit, reject, retry, release,
+//! Promises: never more files in hand than permits, no more than may wait for their vectors beside these, and of small ones as
+//! many claimed ahead as are done in a moment; every claim ends in exactly one of commit, reject, retry, release,
 //! or in words that the lease was lost; nothing is detached.
 
+mod ahead;
 mod services;
 mod settle;
 
@@ -24,6 +26,7 @@ use crate::{
     shutdown::Shutdown,
     telemetry::Chain,
 };
+use ahead::{Ahead, is_worth_a_claim};
 pub use services::{Services, WorkerError, run};
 pub use settle::Settled;
 
@@ -119,6 +122,7 @@ pub async fn work(
 ) -> Result<Ending, DbError> {
     let mut hands: JoinSet<Settled> = JoinSet::new();
     let mut look = Look::new();
+    let mut ahead = Ahead::new(Instant::now());
     let mut provider = app.embedder.state();
     let mut waiting = app.embedder.waiting();
     let drains = matches!(until, Until::Drained { .. });
@@ -138,17 +142,17 @@ pub async fn work(
         }
         // A drain that storage refuses ends with what it has in hand.
         let may_claim = !(drains && storage_refused);
-        let room = room(
+        let files_ahead = ahead.files(Instant::now()).min(app.waiting);
+        let mut room = room(
             state,
-            app.concurrency,
+            app.concurrency + files_ahead,
             hands.len(),
             app.waiting.min(*waiting.borrow_and_update()),
         );
-        let mut claimed = 0;
-        if room > 0 && look.is_due() && may_claim {
+        if is_worth_a_claim(room, files_ahead) && look.is_due() && may_claim {
             match claim(app, until.scope(), room, shutdown, &mut hands).await {
-                Ok(files) => {
-                    claimed = files;
+                Ok(claimed) => {
+                    room -= claimed;
                     look.after_claim(claimed, app.poll_every);
                 }
                 Err(error) => look.after_outage(error, drains)?,
@@ -166,14 +170,16 @@ pub async fn work(
         tokio::select! {
             Some(settled) = hands.join_next() => {
                 storage_refused = tell(settled, &mut on_settled);
+                ahead.count(Instant::now());
                 // Files that are committed together make room together, for one claim.
                 while let Some(settled) = hands.try_join_next() {
                     storage_refused |= tell(settled, &mut on_settled);
+                    ahead.count(Instant::now());
                 }
                 look.room_came(storage_refused);
             }
             Ok(()) = waiting.changed() => look.room_came(storage_refused),
-            () = look.wait(), if may_claim && room > claimed => {}
+            () = look.wait(), if may_claim && is_worth_a_claim(room, files_ahead) => {}
             () = hint.notified() => look.now(),
             Ok(()) = provider.changed() => look.now(),
             () = shutdown.finishing() => {}

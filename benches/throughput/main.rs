@@ -1,4 +1,4 @@
-//! What a whole drain costs: `cargo bench --bench throughput -- [--small N] [--delay MS] [FOLDER…]`.
+//! What a whole drain costs: `cargo bench --bench throughput -- [--small N] [--text MB] [--pages N] [--delay MS] [FOLDER…]`.
 //!
 //! Starts Postgres, S3 and the provider's stand-in, uploads the files, and drains them with the program in a process of
 //! its own. Prints the worker's processor time (its children's too, the servers' not), wall time and memory, and the
@@ -12,6 +12,7 @@
 #![expect(clippy::cast_precision_loss, reason = "figures for people")]
 
 mod floor;
+mod large;
 mod notes;
 mod process;
 mod servers;
@@ -41,11 +42,17 @@ use self::{
 /// What a whole drain costs.
 #[derive(Parser)]
 struct Plan {
-    /// Every file in and below these; without one, and without notes, those of `fixtures/`.
+    /// Every file in and below these; without any other file, those of `fixtures/`.
     folders: Vec<PathBuf>,
     /// So many notes of a kilobyte.
     #[arg(long, default_value_t = 0)]
     small: usize,
+    /// A text of so many megabytes.
+    #[arg(long)]
+    text: Option<usize>,
+    /// A PDF of so many pages.
+    #[arg(long)]
+    pages: Option<usize>,
     /// How long the provider thinks, in milliseconds.
     #[arg(long, default_value_t = 50)]
     delay: u64,
@@ -147,9 +154,11 @@ fn print(
 
 impl Plan {
     fn uploads(&self) -> anyhow::Result<Vec<Upload>> {
-        let mut uploads = (0..self.small).map(note).collect();
+        let mut uploads: Vec<Upload> = (0..self.small).map(note).collect();
+        uploads.extend(self.text.map(large::text));
+        uploads.extend(self.pages.map(large::pdf));
         let fixtures = [Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")];
-        let folders = if self.folders.is_empty() && self.small == 0 {
+        let folders = if self.folders.is_empty() && uploads.is_empty() {
             &fixtures
         } else {
             &self.folders[..]

@@ -5,6 +5,7 @@ use std::{
     io::{self, Write},
     path::PathBuf,
     process::ExitCode,
+    thread,
 };
 
 use anyhow::Context;
@@ -49,6 +50,7 @@ pub fn main() -> ExitCode {
 
 fn answer(command: Command, place: &Place) -> Exit {
     let result = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads())
         .enable_all()
         .build()
         .context("cannot start the runtime")
@@ -66,6 +68,12 @@ fn answer(command: Command, place: &Place) -> Exit {
             exit
         }
     }
+}
+
+/// Threads for what waits: one for each four cores. The children do most of the work, and threads that wake each other
+/// for a few microseconds each cost a tenth of the time of small files, and memory.
+fn threads() -> usize {
+    thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(4))
 }
 
 /// What went wrong, to whom it may concern.

@@ -9,8 +9,9 @@ use uuid::Uuid;
 use super::{Db, DbError, Unnamed, ledger};
 use crate::document::{Chunk, FileId, Lease, Model};
 
-/// Rows in one insert: 6 KB of vector each, so that a message stays near 3 MB.
-const ROWS_AT_ONCE: usize = 500;
+/// Rows in one insert: 6 KB of vector each, so that a message stays below a megabyte. A connection holds it twice while it
+/// is sent.
+const ROWS_AT_ONCE: usize = 100;
 
 /// What a finished file leaves in the database.
 #[derive(Debug)]
@@ -21,8 +22,8 @@ pub struct Ingested {
     pub text: String,
     /// Its chunks, in order.
     pub chunks: Vec<Chunk>,
-    /// One vector a chunk, in the same order.
-    pub vectors: Vec<Vector>,
+    /// One vector a chunk, in the same order; `None` if they are left to the file's stash.
+    pub vectors: Option<Vec<Vector>>,
     /// The model that made the vectors.
     pub model: Model,
 }
@@ -37,6 +38,7 @@ impl Db {
     /// # Errors
     ///
     /// [`DbError::ModelChanged`] when the active model is no longer the one that made the vectors,
+    /// [`DbError::VectorsGone`] when some that were left to the database are not there any more,
     /// [`DbError::Unavailable`] when the database does not answer. Nothing is written for any of them.
     ///
     /// # Panics
@@ -74,9 +76,9 @@ impl Db {
 
 async fn replace_all(tx: &mut PgConnection, files: &[Finished<'_>]) -> Result<Vec<bool>, DbError> {
     for (_, ingested) in files {
-        assert_eq!(
-            ingested.chunks.len(),
-            ingested.vectors.len(),
+        let vectors = ingested.vectors.as_ref();
+        assert!(
+            vectors.is_none_or(|vectors| vectors.len() == ingested.chunks.len()),
             "every chunk has its vector"
         );
     }
@@ -87,6 +89,9 @@ async fn replace_all(tx: &mut PgConnection, files: &[Finished<'_>]) -> Result<Ve
         let models: HashSet<&Model> = ours.iter().map(|(_, done)| &done.model).collect();
         for model in models {
             hold_model(tx, model).await?;
+        }
+        for file in ours.iter().filter(|(_, done)| done.vectors.is_none()) {
+            keep_vectors(tx, *file).await?;
         }
         let ids: Vec<Uuid> = ours.iter().map(|(lease, _)| lease.file.0).collect();
         delete_chunks(tx, &ids).await?;
@@ -143,6 +148,16 @@ async fn hold_model(tx: &mut PgConnection, model: &Model) -> Result<(), DbError>
     }
 }
 
+/// Brings into the file's stash what it needs of the user's chunks, before its own are deleted.
+async fn keep_vectors(
+    tx: &mut PgConnection,
+    (lease, ingested): Finished<'_>,
+) -> Result<(), DbError> {
+    let hashes = ingested.chunks.iter().map(|chunk| &chunk.sha256[..]);
+    let hashes: Vec<&[u8]> = hashes.collect();
+    ledger::keep(tx, &ingested.model, lease, &hashes).await
+}
+
 async fn delete_chunks(tx: &mut PgConnection, files: &[Uuid]) -> Result<(), DbError> {
     sqlx::query!("delete from document_chunks where file_id = any($1)", files)
         .execute(Unnamed(tx))
@@ -156,16 +171,16 @@ struct Row<'a> {
     lease: &'a Lease,
     model: &'a Model,
     chunk: &'a Chunk,
-    vector: &'a Vector,
+    vector: Option<&'a Vector>,
 }
 
 fn rows((lease, ingested): Finished<'_>) -> impl Iterator<Item = Row<'_>> {
-    let chunks = ingested.chunks.iter().zip(&ingested.vectors);
-    chunks.map(move |(chunk, vector)| Row {
+    let chunks = ingested.chunks.iter().enumerate();
+    chunks.map(move |(place, chunk)| Row {
         lease,
         model: &ingested.model,
         chunk,
-        vector,
+        vector: ingested.vectors.as_ref().map(|vectors| &vectors[place]),
     })
 }
 
@@ -187,7 +202,7 @@ async fn insert_chunks(tx: &mut PgConnection, rows: &[Row<'_>]) -> Result<(), Db
     let tokens: Vec<i32> = chunks.clone().map(|chunk| number(chunk.tokens)).collect();
     let hashes: Vec<&[u8]> = chunks.clone().map(|chunk| &chunk.sha256[..]).collect();
     let metadata: Vec<serde_json::Value> = chunks.map(metadata).collect();
-    let vectors: Vec<&Vector> = rows.iter().map(|row| row.vector).collect();
+    let vectors: Vec<Option<&Vector>> = rows.iter().map(|row| row.vector).collect();
     let done = sqlx::query_file!(
         "src/db/sql/insert_chunks.sql",
         &files,
@@ -200,16 +215,16 @@ async fn insert_chunks(tx: &mut PgConnection, rows: &[Row<'_>]) -> Result<(), Db
         &tokens,
         &hashes as &[&[u8]],
         &metadata,
-        &vectors as &[&Vector],
+        &vectors as &[Option<&Vector>],
+        number(rows.first().map_or(0, |row| row.model.dimensions)),
     )
     .execute(Unnamed(tx))
     .await?;
-    assert_eq!(
-        done.rows_affected(),
-        rows.len() as u64,
-        "every chunk became a row"
-    );
-    Ok(())
+    if done.rows_affected() == rows.len() as u64 {
+        Ok(())
+    } else {
+        Err(DbError::VectorsGone)
+    }
 }
 
 /// What a chunk says of itself beyond its columns; `prefix` and `content` are the text that was embedded.

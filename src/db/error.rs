@@ -29,6 +29,9 @@ pub enum DbError {
     /// The vectors are of a model that is not the active one any more; nothing was written.
     #[error("the active embedding model changed meanwhile")]
     ModelChanged,
+    /// A vector that a file counted on was deleted with another file; nothing was written.
+    #[error("a vector that the file shares with another one was deleted meanwhile")]
+    VectorsGone,
     /// It refused a statement.
     #[error("the database refused a statement")]
     Refused(#[source] sqlx::Error),
@@ -45,7 +48,7 @@ impl DbError {
                     after: None,
                 }
             }
-            Self::ModelChanged => Verdict::Wait {
+            Self::ModelChanged | Self::VectorsGone => Verdict::Wait {
                 code: None,
                 after: Some(Duration::from_secs(1)),
             },

@@ -10,7 +10,7 @@ use sqlx::{PgConnection, query, query_file};
 use uuid::Uuid;
 
 use super::{DbError, Unnamed};
-use crate::document::{FileId, Model, UserId};
+use crate::document::{FileId, Lease, Model, UserId};
 
 /// `provider` in `usage_logs`: whose interface is spoken.
 const PROVIDER: &str = "openai";
@@ -165,8 +165,11 @@ pub async fn settle(tx: &mut PgConnection, settlement: &Settlement) -> Result<()
     Ok(())
 }
 
-/// Vectors that users have already paid for, by the user and the hash of the text.
-pub type Known = HashMap<(UserId, [u8; 32]), Vec<f32>>;
+/// A text of a user, and whether its vector is asked for or only whether there is one.
+pub type Asked = (UserId, [u8; 32], bool);
+
+/// Vectors that users have already paid for, by the user and the hash of the text; `None` where only that was asked.
+pub type Known = HashMap<(UserId, [u8; 32]), Option<Vec<f32>>>;
 
 /// Which of these texts have vectors already: each a user's, who has paid for it.
 ///
@@ -176,24 +179,50 @@ pub type Known = HashMap<(UserId, [u8; 32]), Vec<f32>>;
 pub async fn recall(
     tx: &mut PgConnection,
     model: &Model,
-    texts: &[(UserId, [u8; 32])],
+    texts: &[Asked],
 ) -> Result<Known, DbError> {
-    let users: Vec<Uuid> = texts.iter().map(|(user, _)| user.0).collect();
-    let hashes: Vec<&[u8]> = texts.iter().map(|(_, hash)| &hash[..]).collect();
+    let users: Vec<Uuid> = texts.iter().map(|(user, ..)| user.0).collect();
+    let hashes: Vec<&[u8]> = texts.iter().map(|(_, hash, _)| &hash[..]).collect();
+    let held: Vec<bool> = texts.iter().map(|(.., held)| *held).collect();
     let rows = query_file!(
         "src/db/sql/recall_vectors.sql",
         &users,
         model.name,
         dimensions(model),
         &hashes as &[&[u8]],
+        &held,
     )
     .fetch_all(Unnamed(tx))
     .await?;
     let known = rows.into_iter().filter_map(|row| {
         let hash = <[u8; 32]>::try_from(row.sha256).ok()?;
-        Some(((UserId(row.user), hash), row.vector.into()))
+        Some(((UserId(row.user), hash), row.vector.map(Into::into)))
     });
     Ok(known.collect())
+}
+
+/// Stashes for a file what vectors its texts have elsewhere, so that its stash has all that there are.
+///
+/// # Errors
+///
+/// If the database is not available or refuses.
+pub(super) async fn keep(
+    tx: &mut PgConnection,
+    model: &Model,
+    lease: &Lease,
+    hashes: &[&[u8]],
+) -> Result<(), DbError> {
+    query_file!(
+        "src/db/sql/keep_vectors.sql",
+        lease.file.0,
+        lease.user.0,
+        model.name,
+        dimensions(model),
+        hashes as &[&[u8]],
+    )
+    .execute(Unnamed(tx))
+    .await?;
+    Ok(())
 }
 
 /// Drops the stashed vectors of files; their chunks hold them now.

@@ -89,6 +89,11 @@ impl Db {
             .max_connections(settings.max_connections)
             .acquire_timeout(settings.acquire_within)
             .after_connect(|connection, _| Box::pin(learn_types(connection)))
+            .after_release(|connection, _| {
+                // Else the largest statement of each connection would stay in memory for good.
+                connection.shrink_buffers();
+                Box::pin(async { Ok(true) })
+            })
             .connect_lazy_with(options);
         Ok(Self {
             pool,

@@ -13,8 +13,8 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use super::{
-    EmbeddingError, Piece, Settings, Totals, Vectors,
-    pump::{Lookup, Wanted},
+    EmbeddingError, Keep, Piece, Settings, Totals,
+    pump::{Lookup, Recalled, Wanted},
     request::{MAX_BACKOFF, backoff},
 };
 use crate::{
@@ -70,10 +70,11 @@ impl Books {
     pub(super) async fn recall(
         &self,
         lookups: &[Lookup],
-    ) -> Result<Vec<Result<Vectors, EmbeddingError>>, DbError> {
+    ) -> Result<Vec<Result<Recalled, EmbeddingError>>, DbError> {
         let texts = |lookup: &Lookup| {
-            let user = lookup.user;
-            let texts = lookup.pieces.iter().map(move |piece| (user, piece.sha256));
+            let (user, held) = (lookup.user, lookup.keep == Keep::InMemory);
+            let texts = lookup.pieces.iter();
+            let texts = texts.map(move |piece| (user, piece.sha256, held));
             texts.collect::<Vec<_>>()
         };
         let texts: Vec<_> = lookups.iter().flat_map(texts).collect();
@@ -250,7 +251,7 @@ impl Lookup {
     }
 
     /// What is known of its texts, which no other asks for.
-    fn take_from(&self, known: &mut Known) -> Vectors {
+    fn take_from(&self, known: &mut Known) -> Recalled {
         let take = |piece: &Piece| Some((piece.sha256, known.remove(&(self.user, piece.sha256))?));
         self.pieces.iter().filter_map(take).collect()
     }

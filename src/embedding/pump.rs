@@ -11,7 +11,9 @@ use tokio::{
     time::{Duration, Instant, sleep_until, timeout},
 };
 
-use super::{EmbeddingError, Expected, Expecting, Job, Piece, Settings, Vectors, request::Desk};
+use super::{
+    EmbeddingError, Expected, Expecting, Job, Keep, Piece, Settings, Vectors, request::Desk,
+};
 use crate::{
     document::{FileId, UserId},
     embed::batcher::{Batcher, Input},
@@ -24,7 +26,7 @@ const FINISH_WITHIN: Duration = Duration::from_secs(4);
 const MAX_RECALLS: usize = 2;
 
 /// Texts that are looked up at once, unless one file has more: each may bring a vector of some kilobytes.
-const MAX_RECALLED: usize = 1_000;
+const MAX_RECALLED: usize = 250;
 
 /// A text of a user: embedded once however many files ask for it.
 type Key = (UserId, [u8; 32]);
@@ -33,6 +35,7 @@ type Key = (UserId, [u8; 32]);
 #[derive(Debug)]
 pub(super) struct Order {
     pub(super) job: Job,
+    pub(super) keep: Keep,
     pub(super) answer: oneshot::Sender<Result<Vectors, EmbeddingError>>,
     pub(super) expecting: Expecting,
 }
@@ -59,12 +62,16 @@ pub(super) struct Lookup {
     job: u64,
     pub(super) user: UserId,
     pub(super) pieces: Vec<Piece>,
+    pub(super) keep: Keep,
     /// The file is on its way until its texts are in line.
     _expecting: Expecting,
 }
 
+/// What a user has of a file's texts; `None` where the vector stays in the database.
+pub(super) type Recalled = HashMap<[u8; 32], Option<Vec<f32>>>;
+
 /// What users already have of the texts that were looked up together.
-type Recalls = Vec<(Lookup, Result<Vectors, EmbeddingError>)>;
+type Recalls = Vec<(Lookup, Result<Recalled, EmbeddingError>)>;
 
 /// Packs, sends and scatters. Its owner polls [`Pump::run`]; it spawns nothing.
 #[derive(Debug)]
@@ -97,6 +104,7 @@ struct Waiters {
 #[derive(Debug)]
 struct Pending {
     answer: oneshot::Sender<Result<Vectors, EmbeddingError>>,
+    keep: Keep,
     vectors: Vectors,
     missing: usize,
 }
@@ -186,6 +194,7 @@ impl Pump {
     fn take(&mut self, order: Order) {
         let Order {
             job,
+            keep,
             answer,
             expecting,
         } = order;
@@ -212,7 +221,8 @@ impl Pump {
         }
         let pending = Pending {
             answer,
-            vectors: Vectors::with_capacity(missing),
+            keep,
+            vectors: Vectors::new(),
             missing,
         };
         if missing == 0 {
@@ -226,6 +236,7 @@ impl Pump {
                 job: id,
                 user: job.user,
                 pieces,
+                keep,
                 _expecting: expecting,
             });
         }
@@ -254,7 +265,7 @@ impl Pump {
     }
 
     /// Hands out what is already paid for and puts the rest in line.
-    fn line_up(&mut self, lookup: Lookup, known: Result<Vectors, EmbeddingError>) {
+    fn line_up(&mut self, lookup: Lookup, known: Result<Recalled, EmbeddingError>) {
         let mut known = match known {
             Ok(known) => known,
             Err(error) => {
@@ -351,7 +362,7 @@ impl Pump {
     /// Gives each file its vectors; a file with a failed text is answered at once.
     fn scatter(&mut self, outcome: Outcome) {
         for (wanted, result) in outcome.batch.iter().zip(outcome.results) {
-            self.give((wanted.input.user, wanted.input.sha256), result);
+            self.give((wanted.input.user, wanted.input.sha256), result.map(Some));
         }
         if let Some(error) = self.desk.closed() {
             self.fail_all(&error);
@@ -359,7 +370,7 @@ impl Pump {
     }
 
     /// Gives a vector, or the lack of it, to all who wait for it.
-    fn give(&mut self, key: Key, result: Result<Vec<f32>, EmbeddingError>) {
+    fn give(&mut self, key: Key, result: Result<Option<Vec<f32>>, EmbeddingError>) {
         let waiters = self.waiters.remove(&key);
         let mut jobs = waiters.map_or_else(Vec::new, |waiters| waiters.jobs);
         let last = jobs.pop();
@@ -386,18 +397,31 @@ impl Pump {
         }
     }
 
-    fn answer(&mut self, id: u64, sha256: [u8; 32], result: Result<Vec<f32>, EmbeddingError>) {
+    fn answer(
+        &mut self,
+        id: u64,
+        sha256: [u8; 32],
+        result: Result<Option<Vec<f32>>, EmbeddingError>,
+    ) {
         let Some(mut job) = self.jobs.remove(&id) else {
             return;
         };
+        let kept = match (job.keep, result) {
+            (_, Err(error)) => Err(error),
+            (Keep::InDatabase, Ok(_)) => Ok(()),
+            (Keep::InMemory, Ok(None)) => Err(EmbeddingError::Shared),
+            (Keep::InMemory, Ok(Some(vector))) => {
+                job.vectors.insert(sha256, vector);
+                Ok(())
+            }
+        };
         // Nobody listens if the file was given up meanwhile, which is why a failed send is no error here.
-        match result {
+        match kept {
             Err(error) => {
                 self.line_has_gone = true;
                 drop(job.answer.send(Err(error)));
             }
-            Ok(vector) => {
-                job.vectors.insert(sha256, vector);
+            Ok(()) => {
                 job.missing -= 1;
                 if job.missing == 0 {
                     drop(job.answer.send(Ok(job.vectors)));

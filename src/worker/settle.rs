@@ -101,12 +101,11 @@ async fn finish(app: &App, lease: &Lease, shutdown: &Shutdown) -> End {
     // The commit is not raced against the keeper: its lock on the row is the lease then, for which a renewal would wait, and
     // before that a small file is in a line that moves by a transaction at a time.
     let committed = match ingested {
-        Ok(ingested) => {
-            let ingested = Arc::new(ingested);
-            let commit = app.db.commit(lease, &ingested);
+        Ok(ready) => {
+            let commit = app.db.commit(lease, &ready.ingested);
             let committed = app.metrics.time(Stage::Commit, commit).await;
             committed
-                .map(|()| ingested.chunks.len())
+                .map(|()| ready.ingested.chunks.len())
                 .map_err(IngestError::Commit)
         }
         Err(error) => Err(error),

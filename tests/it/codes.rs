@@ -306,6 +306,11 @@ async fn a_file_may_be_no_larger_than_its_type_whatever_its_row_says() {
             ("failed", Some("too_large"))
         );
     }
+    // It lies, and does no harm.
+    let harmless = stack.file(user, "harmless.txt", "tea ".repeat(100)).await;
+    stack.set(harmless, "file_size = 10").await;
+    worker.drain().await;
+    assert_eq!(stack.state(harmless).await.outcome(), ("completed", None));
 }
 
 #[tokio::test]

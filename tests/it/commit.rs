@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use orion_ingest::{
-    db::{DbError, Scope},
+    db::{DbError, Ingested, Scope},
     document::{FileId, Lease},
     embedded::provider::faults::Fault,
     metrics::Outcome,
@@ -410,6 +410,25 @@ async fn vectors_of_a_model_that_is_no_longer_active_are_not_committed() {
         !worker.app.refresh().await.unwrap(),
         "and the worker sees it"
     );
+    let row = stack.state(file).await;
+    assert_eq!(row.outcome(), ("processing", None));
+    assert_eq!(row.token, Some(lease.token.0), "the lease is still ours");
+    assert_eq!(stack.chunks(file).await, []);
+}
+
+#[tokio::test]
+async fn vectors_that_were_left_to_the_database_and_are_gone_fail_the_commit() {
+    let stack = Stack::new().await;
+    let file = stack.file(stack.user().await, "a.txt", "tea").await;
+    let worker: Worker = stack.worker().await;
+    let db = worker.app.db.clone();
+    let lease = db.claim(1, PATIENCE, &Scope::All).await.unwrap().remove(0);
+    let unheld = Ingested {
+        vectors: None,
+        ..ingested(&["tea"])
+    };
+    let written = db.commit(&lease, &unheld.into()).await;
+    assert!(matches!(written, Err(DbError::VectorsGone)), "{written:?}");
     let row = stack.state(file).await;
     assert_eq!(row.outcome(), ("processing", None));
     assert_eq!(row.token, Some(lease.token.0), "the lease is still ours");

@@ -802,7 +802,7 @@ async fn a_question_is_booked_to_its_user_and_stashed_nowhere() {
 async fn no_named_statement_is_left_behind() {
     let bench = Bench::new().await;
     let mut tx = bench.db.begin().await.expect("a transaction");
-    ledger::recall(&mut tx, &model(), &[(UserId(Uuid::nil()), [0; 32])])
+    ledger::recall(&mut tx, &model(), &[(UserId(Uuid::nil()), [0; 32], true)])
         .await
         .expect("nothing");
     ledger::spent_today(&mut tx, PRICE).await.expect("nothing");

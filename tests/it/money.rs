@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use orion_ingest::{
-    embedded::provider::faults::Fault,
+    embedded::provider::{faults::Fault, lexical},
     embedding::State,
     worker::{Ending, Settled},
 };
@@ -106,6 +106,44 @@ async fn an_edited_file_pays_for_the_chunks_that_changed() {
     drained(&worker).await;
     assert_eq!(embedded(&stack), 11);
     assert_eq!(stack.state(file).await.chunk_count, 10);
+    stack.keeps_its_promises().await;
+}
+
+#[tokio::test]
+async fn a_file_too_large_for_memory_is_paid_once_and_has_its_own_vectors() {
+    let stack = Stack::new().await;
+    stack.cut_by_sections().await;
+    let user = stack.user().await;
+    let worker = stack.worker().await;
+    let file = stack.file(user, "tea.md", sections(1..1102)).await;
+    // In flight at the same time as the same text of the large one, or found beside it.
+    let small = stack.file(user, "note.md", sections(7..8)).await;
+    drained(&worker).await;
+    assert_eq!(embedded(&stack), 1101);
+    let edited = (1..1102).map(|year| if year == 704 { 1804 } else { year });
+    stack.replace(file, &sections(edited)).await;
+    stack.ask_again(user, file).await;
+    drained(&worker).await;
+    assert_eq!(embedded(&stack), 1102);
+    assert_eq!(stack.state(file).await.chunk_count, 1101);
+    assert_eq!(stack.state(small).await.outcome(), ("completed", None));
+    for year in [7, 703, 1804] {
+        let chunk = format!("from document_chunks where content like '%year {year} %' limit 1");
+        let text: String = stack
+            .value(&format!("select metadata ->> 'prefix' || content {chunk}"))
+            .await;
+        let vector: Vec<f32> = stack
+            .value(&format!("select embedding::real[] {chunk}"))
+            .await;
+        assert_eq!(
+            vector,
+            lexical::vector(&text, "text-embedding-3-small", 1536)
+        );
+    }
+    let stashed: i64 = stack
+        .value("select count(*) from orion_ingest.stashed_vectors")
+        .await;
+    assert_eq!(stashed, 0);
     stack.keeps_its_promises().await;
 }
 

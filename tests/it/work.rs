@@ -522,7 +522,7 @@ pub(crate) fn ingested(texts: &[&str]) -> Ingested {
         sha256: Sha256::digest(texts.concat()).into(),
         text: texts.concat(),
         chunks: (0..).zip(texts).map(chunk).collect(),
-        vectors: texts.iter().map(|_| vec![0.5; 1536].into()).collect(),
+        vectors: Some(texts.iter().map(|_| vec![0.5; 1536].into()).collect()),
         model,
     }
 }
