@@ -415,20 +415,15 @@ impl Pump {
                 Ok(())
             }
         };
+        job.missing -= 1;
         // Nobody listens if the file was given up meanwhile, which is why a failed send is no error here.
-        match kept {
-            Err(error) => {
-                self.line_has_gone = true;
-                drop(job.answer.send(Err(error)));
-            }
-            Ok(()) => {
-                job.missing -= 1;
-                if job.missing == 0 {
-                    drop(job.answer.send(Ok(job.vectors)));
-                } else {
-                    self.jobs.insert(id, job);
-                }
-            }
+        if let Err(error) = kept {
+            self.line_has_gone = true;
+            drop(job.answer.send(Err(error)));
+        } else if job.missing == 0 {
+            drop(job.answer.send(Ok(job.vectors)));
+        } else {
+            self.jobs.insert(id, job);
         }
     }
 
