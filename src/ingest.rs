@@ -6,9 +6,9 @@
 use crate::{
     admit::{Refusal, admit},
     app::App,
-    chunk::{self, Chunked},
+    chunk,
     db::{DbError, Ingested},
-    document::{Chunk, Document, Lease},
+    document::{Chunk, Chunked, Document, Lease},
     embedding::{EmbeddingError, Expecting, Job, Piece},
     extract::{self, Hints, sandbox::SandboxError},
     failure::{Code, Verdict},
@@ -47,18 +47,17 @@ pub async fn ingest(app: &App, lease: &Lease) -> Result<Ingested, IngestError> {
         .metrics
         .time(Stage::Extract, extract(app, &types, lease, object.bytes))
         .await?;
-    let Chunked { text, chunks } = app
+    let chunked = app
         .metrics
         .time(Stage::Chunk, cut(app, &types, document))
         .await?;
     let vectors = app
         .metrics
-        .time(Stage::Embed, embed(app, lease, &chunks, coming))
+        .time(Stage::Embed, embed(app, lease, &chunked, coming))
         .await?;
     Ok(Ingested {
         sha256: object.sha256,
-        text,
-        chunks,
+        chunked,
         vectors: vectors.into_iter().map(Into::into).collect(),
         model: app.embedder.model().clone(),
     })
@@ -100,20 +99,21 @@ async fn cut(app: &App, types: &FileTypes, document: Document) -> Result<Chunked
 async fn embed(
     app: &App,
     lease: &Lease,
-    chunks: &[Chunk],
+    chunked: &Chunked,
     coming: Expecting,
 ) -> Result<Vec<Vec<f32>>, EmbeddingError> {
     let piece = |chunk: &Chunk| Piece {
-        text: chunk.embedded.text.clone(),
+        text: chunked.embedded(chunk),
         tokens: chunk.embedded.tokens,
         sha256: chunk.sha256,
     };
-    let tokens = chunks.iter().map(|chunk| chunk.embedded.tokens).sum();
+    let chunks = chunked.chunks.iter();
+    let tokens = chunks.clone().map(|chunk| chunk.embedded.tokens).sum();
     let _place = app.embedder.place(tokens);
     let job = Job {
         file: Some(lease.file),
         user: lease.user,
-        pieces: chunks.iter().map(piece).collect(),
+        pieces: chunks.map(piece).collect(),
     };
     app.embedder.embed(coming, job).await
 }

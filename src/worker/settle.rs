@@ -106,7 +106,7 @@ async fn finish(app: &App, lease: &Lease, shutdown: &Shutdown) -> End {
             let commit = app.db.commit(lease, &ingested);
             let committed = app.metrics.time(Stage::Commit, commit).await;
             committed
-                .map(|()| ingested.chunks.len())
+                .map(|()| ingested.chunked.chunks.len())
                 .map_err(IngestError::Commit)
         }
         Err(error) => Err(error),
