@@ -160,16 +160,16 @@ impl Prefix {
         if is_named {
             self.text.push_str(&title.text);
         }
-        let mut counted = 0;
+        let mut known_bytes = 0;
         self.tokens = 0;
         if self.is_titled {
             self.text.push_str(BELOW);
-            counted = self.text.trim_end().len();
+            known_bytes = self.text.trim_end().len();
             self.tokens = title.tokens;
         }
         self.text.push_str(path);
         self.text.push_str(LINE_ENDS);
-        self.tokens += counter.count(&self.text[counted..]);
+        self.tokens += counter.count(&self.text[known_bytes..]);
         if self.tokens > most_tokens {
             let title = is_named.then_some(&*title.text);
             let parts = title.into_iter().chain(path.split(BELOW));
