@@ -2,7 +2,12 @@
 //!
 //! Data and invariants only. This module imports nothing else of ours, and every other may import it.
 
-use std::{fmt, sync::Arc, time::Instant};
+use std::{
+    fmt,
+    ops::{Deref, Range},
+    sync::Arc,
+    time::Instant,
+};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -104,7 +109,49 @@ pub enum BlockKind {
     Footnote,
 }
 
-/// A piece of a document, small enough to be embedded.
+/// A document cut into chunks.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Chunked {
+    /// The whole text as Markdown-like lines; `files.extracted_text`.
+    pub text: String,
+    /// In order; none if the document is blank.
+    pub chunks: Vec<Chunk>,
+    /// What is embedded, one chunk's after the other's: an allocation for each would take as long as to cut a small one.
+    pub embedded: Arc<String>,
+    /// The paths of headings, one after the other.
+    pub headings: String,
+}
+
+impl Chunked {
+    /// A chunk's text, stored as `document_chunks.content`; never blank.
+    #[must_use]
+    pub fn content(&self, chunk: &Chunk) -> &str {
+        &self.embedded[chunk.embedded.text.clone()][chunk.embedded.prefix_bytes..]
+    }
+
+    /// What stands before a chunk's text where it is embedded; may be empty.
+    #[must_use]
+    pub fn prefix(&self, chunk: &Chunk) -> &str {
+        &self.embedded[chunk.embedded.text.clone()][..chunk.embedded.prefix_bytes]
+    }
+
+    /// The prefix of a chunk and its text.
+    #[must_use]
+    pub fn embedded(&self, chunk: &Chunk) -> Text {
+        Text {
+            whole: Arc::clone(&self.embedded),
+            span: chunk.embedded.text.clone(),
+        }
+    }
+
+    /// The path of headings above a chunk, `Guide > Install`.
+    #[must_use]
+    pub fn heading(&self, chunk: &Chunk) -> Option<&str> {
+        chunk.heading.clone().map(|path| &self.headings[path])
+    }
+}
+
+/// A piece of a document, small enough to be embedded; what it says is in [`Chunked`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Chunk {
     /// 0-based place in the file.
@@ -113,42 +160,65 @@ pub struct Chunk {
     pub page: Option<u32>,
     /// The page on which it ends.
     pub last_page: Option<u32>,
-    /// Path of headings above it, `Guide > Install`.
-    pub heading: Option<Arc<str>>,
+    /// Byte range in [`Chunked::headings`]; none if no heading is above it.
+    pub heading: Option<Range<usize>>,
     /// Tokens of its text by the embedding model's tokenizer.
     pub tokens: u32,
     /// Byte range in `files.extracted_text`.
-    pub span: std::ops::Range<usize>,
+    pub span: Range<usize>,
     /// What is embedded.
     pub embedded: Embedded,
     /// SHA-256 of the text that is embedded.
     pub sha256: [u8; 32],
 }
 
-impl Chunk {
-    /// Its text, stored as `document_chunks.content`; never blank.
-    #[must_use]
-    pub fn text(&self) -> &str {
-        &self.embedded.text[self.embedded.prefix_bytes..]
-    }
-}
-
 /// The text of a chunk as it is embedded.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Embedded {
-    /// A prefix, which may be empty, and the chunk's text.
-    pub text: Arc<str>,
+    /// Byte range in [`Chunked::embedded`] of a prefix, which may be empty, and the chunk's text.
+    pub text: Range<usize>,
     /// Bytes of the prefix.
     pub prefix_bytes: usize,
     /// Tokens of all of it by the embedding model's tokenizer: what is billed.
     pub tokens: u32,
 }
 
-impl Embedded {
-    /// What stands before the chunk's text.
-    #[must_use]
-    pub fn prefix(&self) -> &str {
-        &self.text[..self.prefix_bytes]
+/// A part of a text that others have parts of.
+#[derive(Clone)]
+pub struct Text {
+    whole: Arc<String>,
+    span: Range<usize>,
+}
+
+impl<T: Into<String>> From<T> for Text {
+    fn from(whole: T) -> Self {
+        let whole = whole.into();
+        Self {
+            span: 0..whole.len(),
+            whole: Arc::new(whole),
+        }
+    }
+}
+
+impl Deref for Text {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.whole[self.span.clone()]
+    }
+}
+
+impl PartialEq for Text {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Text {}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
     }
 }
 

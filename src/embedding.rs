@@ -28,7 +28,7 @@ pub use self::{place::Place, pump::Pump};
 use self::{place::Places, pump::Order, request::Desk};
 use crate::{
     db::{Db, DbError},
-    document::{FileId, Model, UserId},
+    document::{FileId, Model, Text, UserId},
     embed::{EmbedError, batcher, limiter, openai},
     failure::{Code, Verdict},
 };
@@ -86,7 +86,7 @@ enum Keep {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Piece {
     /// What is embedded; never blank.
-    pub text: Arc<str>,
+    pub text: Text,
     /// Its tokens by the model's tokenizer.
     pub tokens: u32,
     /// SHA-256 of the text.

@@ -11,9 +11,9 @@ use tokio::sync::SemaphorePermit;
 use crate::{
     admit::{Refusal, admit},
     app::App,
-    chunk::{self, Chunked},
+    chunk,
     db::{DbError, Ingested},
-    document::{Chunk, Document, Lease},
+    document::{Chunk, Chunked, Document, Lease},
     embedding::{EmbeddingError, Expecting, Job, Piece},
     extract::{self, Hints, sandbox::SandboxError},
     failure::{Code, Verdict},
@@ -63,19 +63,18 @@ pub async fn ingest(app: &App, lease: &Lease) -> Result<Ready, IngestError> {
     // Before more is asked for, else two large files wait for each other.
     drop(room);
     let room = app.room.take(document.text_bytes() as u64).await;
-    let Chunked { text, chunks } = app
+    let chunked = app
         .metrics
         .time(Stage::Chunk, cut(app, &types, document))
         .await?;
     let vectors = app
         .metrics
-        .time(Stage::Embed, embed(app, lease, &chunks, coming, hand))
+        .time(Stage::Embed, embed(app, lease, &chunked, coming, hand))
         .await?;
     Ok(Ready {
         ingested: Arc::new(Ingested {
             sha256: object.sha256,
-            text,
-            chunks,
+            chunked,
             vectors,
             model: app.embedder.model().clone(),
         }),
@@ -143,24 +142,25 @@ async fn cut(app: &App, types: &FileTypes, document: Document) -> Result<Chunked
 async fn embed(
     app: &App,
     lease: &Lease,
-    chunks: &[Chunk],
+    chunked: &Chunked,
     coming: Expecting,
     hand: Option<SemaphorePermit<'_>>,
 ) -> Result<Option<Vec<Vector>>, EmbeddingError> {
     let piece = |chunk: &Chunk| Piece {
-        text: chunk.embedded.text.clone(),
+        text: chunked.embedded(chunk),
         tokens: chunk.embedded.tokens,
         sha256: chunk.sha256,
     };
-    let tokens = chunks.iter().map(|chunk| chunk.embedded.tokens).sum();
+    let chunks = chunked.chunks.iter();
+    let tokens = chunks.clone().map(|chunk| chunk.embedded.tokens).sum();
     let place = app.embedder.place(tokens);
     let _hand = hand.filter(|_| place.is_none());
     let job = Job {
         file: Some(lease.file),
         user: lease.user,
-        pieces: chunks.iter().map(piece).collect(),
+        pieces: chunks.map(piece).collect(),
     };
-    if chunks.len() > MAX_HELD {
+    if chunked.chunks.len() > MAX_HELD {
         app.embedder.embed_unheld(coming, job).await?;
         return Ok(None);
     }

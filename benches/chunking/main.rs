@@ -14,6 +14,10 @@ use orion_ingest::{
     document::{Block, BlockKind, Document, Page},
 };
 
+/// The program's own.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 use self::timing::{fastest, megabytes};
 
 #[path = "../timing/mod.rs"]

@@ -118,9 +118,10 @@ fn write(
             overlap_tokens: cut.overlap_tokens,
             ..settings
         };
-        for chunk in chunk::chunk(document, &settings).chunks {
-            let embedded = &chunk.embedded.text;
-            chunk_line(out, name, cut, &chunk.span, chunk.text(), embedded)?;
+        let chunked = chunk::chunk(document, &settings);
+        for chunk in &chunked.chunks {
+            let (content, embedded) = (chunked.content(chunk), chunked.embedded(chunk));
+            chunk_line(out, name, cut, &chunk.span, content, &embedded)?;
         }
     }
     Ok(())

@@ -34,6 +34,9 @@ impl Counter {
 
     /// The tokens of a word.
     pub(super) fn count_word(&mut self, word: &str) -> u32 {
+        if word.len() == 1 {
+            return 1; // Every byte is a token.
+        }
         let Some(key) = key(word) else {
             return self.tokenizer.count_word(word);
         };

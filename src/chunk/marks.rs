@@ -33,7 +33,8 @@ pub(super) struct Tokens<'a> {
 impl<'a> Tokens<'a> {
     /// Counts the text once.
     pub(super) fn of(text: &'a str, tokenizer: Tokenizer, counter: &mut Counter) -> Self {
-        let mut marks = Vec::with_capacity(text.len() / 4 + 1);
+        // One a byte at most; room is only touched as it is filled.
+        let mut marks = Vec::with_capacity(text.len() + 1);
         marks.push(Mark {
             at: 0,
             tokens: 0,

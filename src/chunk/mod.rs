@@ -7,6 +7,7 @@
 
 mod counter;
 mod cut;
+mod hash;
 mod marks;
 mod near;
 mod outline;
@@ -20,7 +21,6 @@ mod word_break;
 mod written;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use self::{
     counter::Counter,
@@ -29,7 +29,7 @@ use self::{
     written::Written,
 };
 use crate::{
-    document::{Chunk, Document},
+    document::{Chunk, Chunked, Document},
     file_type::FileType,
 };
 
@@ -97,15 +97,6 @@ impl Settings {
     }
 }
 
-/// What becomes of a document.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Chunked {
-    /// The whole text as Markdown-like lines; `files.extracted_text`.
-    pub text: String,
-    /// In order; none if the document is blank.
-    pub chunks: Vec<Chunk>,
-}
-
 /// Writes the document as text and cuts that.
 ///
 /// # Panics
@@ -116,14 +107,16 @@ pub fn chunk(document: &Document, settings: &Settings) -> Chunked {
     let written = Written::from(document, settings.splitter);
     let mut counter = Counter::new(settings.tokenizer, &written.text);
     let cutter = Cutter::new(&written, &mut counter, settings);
-    let mut prefixes = Prefixes::of(&written, counter, settings);
-    let chunks = (0..)
-        .zip(cutter.pieces())
-        .map(|(index, piece)| finish(&written, &mut prefixes, index, piece))
-        .collect();
+    let mut chunks = Vec::with_capacity(cutter.about());
+    let mut prefixes = Prefixes::of(&written, counter, settings, cutter.about());
+    let finish = |(index, piece)| finish(&written, &mut prefixes, index, piece);
+    chunks.extend((0..).zip(cutter.pieces()).map(finish));
+    let (embedded, headings) = prefixes.written();
     Chunked {
         text: written.text,
         chunks,
+        embedded: embedded.into(),
+        headings,
     }
 }
 
@@ -135,16 +128,17 @@ pub fn text(document: &Document, settings: &Settings) -> String {
 
 fn finish(written: &Written, prefixes: &mut Prefixes, index: u32, piece: Piece) -> Chunk {
     let heading = prefixes.go_below(written.heading_of(&piece.span));
-    let embedded = prefixes.put_before(&piece);
+    let (embedded, sha256) = prefixes.put_before(&piece);
+    let (page, last_page) = written.pages_of(&piece.span);
     Chunk {
         index,
-        page: written.page_at(piece.span.start),
-        last_page: written.page_at(piece.span.end - 1),
+        page,
+        last_page,
         heading,
         tokens: piece.tokens,
         span: piece.span,
-        sha256: Sha256::digest(embedded.text.as_bytes()).into(),
         embedded,
+        sha256,
     }
 }
 

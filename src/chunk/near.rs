@@ -29,6 +29,11 @@ impl<T> Near<T> {
         found
     }
 
+    /// The last item, which must stay above all others.
+    pub(super) fn last_mut(&mut self) -> Option<&mut T> {
+        self.items.last_mut()
+    }
+
     /// Adds an item that none before it is above.
     pub(super) fn push(&mut self, item: T) {
         self.items.push(item);

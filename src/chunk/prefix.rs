@@ -1,9 +1,9 @@
 //! What is embedded before a chunk's text: the document's title and the headings above, which the text itself does not
 //! repeat and questions ask for.
 
-use std::{iter, sync::Arc};
+use std::{iter, ops::Range};
 
-use super::{Settings, Tokenizer, counter::Counter, cut::Piece, written::Written};
+use super::{Settings, Tokenizer, counter::Counter, cut::Piece, hash::Begun, written::Written};
 use crate::document::Embedded;
 
 /// Most tokens of a prefix; it is never more than a quarter of a chunk either.
@@ -18,31 +18,53 @@ const BELOW: &str = " > ";
 /// Below a prefix.
 const LINE_ENDS: &str = "\n\n";
 
-/// Makes the prefixes of a document's chunks.
+/// Makes the prefixes of a document's chunks, and writes what is embedded.
 pub(super) struct Prefixes<'a> {
     written: &'a Written,
     counter: Counter,
     tokenizer: Tokenizer,
     most_tokens: u32,
-    title: String,
+    title: Title,
+    /// Of a text that does not begin with the title.
+    no_hash: Begun,
     /// The last heading asked for, which neighbours share.
     heading: Option<usize>,
-    /// Its path.
-    path: Arc<str>,
+    /// Where its path is among `headings`.
+    path: Range<usize>,
     prefix: Prefix,
+    embedded: String,
+    headings: String,
+}
+
+/// A document's title, which most prefixes begin with.
+struct Title {
+    text: String,
+    /// Its tokens with the sign that stands between it and a path.
+    tokens: u32,
+    /// What is hashed of both.
+    hash: Begun,
 }
 
 #[derive(Default)]
 struct Prefix {
     text: String,
     tokens: u32,
+    /// Whether it begins with the title and a path below it.
+    is_titled: bool,
 }
 
 impl<'a> Prefixes<'a> {
-    pub(super) fn of(written: &'a Written, mut counter: Counter, settings: &Settings) -> Self {
+    /// For about so many chunks.
+    pub(super) fn of(
+        written: &'a Written,
+        mut counter: Counter,
+        settings: &Settings,
+        chunks: usize,
+    ) -> Self {
         let most_tokens = MOST_TOKENS.min(settings.max_tokens / 4);
         let most_tokens = if settings.prefix { most_tokens } else { 0 };
-        let title = written.title().unwrap_or_default();
+        let title = Title::new(written.title().unwrap_or_default(), &mut counter);
+        let embedded = String::with_capacity(written.text.len() + chunks * title.text.len());
         let mut prefix = Prefix::default();
         prefix.write(&mut counter, &title, "", most_tokens);
         Self {
@@ -51,40 +73,42 @@ impl<'a> Prefixes<'a> {
             tokenizer: settings.tokenizer,
             most_tokens,
             title,
+            no_hash: Begun::with(""),
             heading: None,
-            path: Arc::default(),
+            path: 0..0,
             prefix,
+            embedded,
+            headings: String::new(),
         }
     }
 
     /// Puts what is next under this heading; the path down to it.
-    pub(super) fn go_below(&mut self, heading: Option<usize>) -> Option<Arc<str>> {
+    pub(super) fn go_below(&mut self, heading: Option<usize>) -> Option<Range<usize>> {
         if self.heading != heading {
             self.heading = heading;
-            let mut path = String::new();
+            let start = self.headings.len();
             if let Some(heading) = heading {
-                self.written.write_path(heading, &mut path);
+                self.written.write_path(heading, &mut self.headings);
             }
-            self.path = path.into();
+            self.path = start..self.headings.len();
+            let path = &self.headings[start..];
             self.prefix
-                .write(&mut self.counter, &self.title, &self.path, self.most_tokens);
+                .write(&mut self.counter, &self.title, path, self.most_tokens);
         }
-        heading.map(|_| Arc::clone(&self.path))
+        heading.map(|_| self.path.clone())
     }
 
-    /// A piece's text, its table's header before it, with the prefix.
-    pub(super) fn put_before(&mut self, piece: &Piece) -> Embedded {
+    /// Writes a piece's text, its table's header before it, below the prefix, and hashes it all.
+    pub(super) fn put_before(&mut self, piece: &Piece) -> (Embedded, [u8; 32]) {
+        let start = self.embedded.len();
         let prefix_bytes = self.prefix.text.len();
+        self.embedded.push_str(&self.prefix.text);
         if let Some(header) = &piece.header {
-            self.prefix
-                .text
-                .push_str(&self.written.text[header.clone()]);
-            self.prefix.text.push('\n');
+            self.embedded.push_str(&self.written.text[header.clone()]);
         }
-        let slice = &self.written.text[piece.span.clone()];
-        self.prefix.text.push_str(slice);
-        let text: Arc<str> = Arc::from(&*self.prefix.text);
-        self.prefix.text.truncate(prefix_bytes);
+        self.embedded
+            .push_str(&self.written.text[piece.span.clone()]);
+        let text = &self.embedded[start..];
         let (prefix, below) = text.split_at(prefix_bytes);
         let tokens = match prefix_bytes {
             0 => piece.tokens,
@@ -92,10 +116,33 @@ impl<'a> Prefixes<'a> {
                 .tokenizer
                 .count_joined((prefix, self.prefix.tokens), (below, piece.tokens)),
         };
-        Embedded {
-            text,
+        let begun = if self.prefix.is_titled {
+            &self.title.hash
+        } else {
+            &self.no_hash
+        };
+        let sha256 = begun.hash(text);
+        let embedded = Embedded {
+            text: start..self.embedded.len(),
             prefix_bytes,
             tokens,
+        };
+        (embedded, sha256)
+    }
+
+    /// What is embedded of all chunks, and all paths.
+    pub(super) fn written(self) -> (String, String) {
+        (self.embedded, self.headings)
+    }
+}
+
+impl Title {
+    fn new(text: String, counter: &mut Counter) -> Self {
+        let above = format!("{text}{BELOW}");
+        Self {
+            tokens: counter.count(above.trim_end()),
+            hash: Begun::with(&above),
+            text,
         }
     }
 }
@@ -103,21 +150,29 @@ impl<'a> Prefixes<'a> {
 impl Prefix {
     /// Makes this the title and the path with line ends below them. Of one that is too long the first part, which says
     /// least of the chunk, is halved or left out until the rest is short enough.
-    fn write(&mut self, counter: &mut Counter, title: &str, path: &str, most_tokens: u32) {
-        let title = if begins_with(path, title) { "" } else { title };
+    fn write(&mut self, counter: &mut Counter, title: &Title, path: &str, most_tokens: u32) {
+        let is_named = !title.text.is_empty() && !begins_with(path, &title.text);
+        self.is_titled = is_named && !path.is_empty() && most_tokens > 0;
         self.text.clear();
-        if most_tokens == 0 || title.is_empty() && path.is_empty() {
+        if most_tokens == 0 || !is_named && path.is_empty() {
             return;
         }
-        self.text.push_str(title);
-        if !title.is_empty() && !path.is_empty() {
+        if is_named {
+            self.text.push_str(&title.text);
+        }
+        let mut known_bytes = 0;
+        self.tokens = 0;
+        if self.is_titled {
             self.text.push_str(BELOW);
+            known_bytes = self.text.trim_end().len();
+            self.tokens = title.tokens;
         }
         self.text.push_str(path);
         self.text.push_str(LINE_ENDS);
-        self.tokens = counter.count(&self.text);
+        self.tokens += counter.count(&self.text[known_bytes..]);
         if self.tokens > most_tokens {
-            let parts = iter::once(title).chain(path.split(BELOW));
+            let title = is_named.then_some(&*title.text);
+            let parts = title.into_iter().chain(path.split(BELOW));
             let parts: Vec<&str> = parts.filter(|part| !part.is_empty()).collect();
             *self = shortened(counter, &parts, most_tokens);
         }
@@ -139,6 +194,7 @@ fn shortened(counter: &mut Counter, parts: &[&str], most_tokens: u32) -> Prefix 
             longest = Prefix {
                 text: text + &rest.text,
                 tokens: tokens + rest.tokens,
+                is_titled: false,
             };
         }
         let below = [BELOW, part, line_ends].concat();
@@ -177,7 +233,8 @@ mod tests {
     fn prefix(title: &str, path: &str, most_tokens: u32) -> String {
         let mut counter = Counter::new(Tokenizer::Cl100kBase, "");
         let mut prefix = Prefix::default();
-        prefix.write(&mut counter, title, path, most_tokens);
+        let title = Title::new(title.to_owned(), &mut counter);
+        prefix.write(&mut counter, &title, path, most_tokens);
         let tokens = Tokenizer::Cl100kBase.count(&prefix.text);
         assert!(prefix.text.is_empty() || prefix.tokens == tokens);
         prefix.text

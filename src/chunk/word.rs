@@ -153,8 +153,11 @@ impl Scan<'_> {
             return self.up_to_two_numbers(next);
         }
         let space = self.text.as_bytes()[start] == b' ';
+        if first & SIGN == 0 && !space {
+            return self.space(start);
+        }
         let signs = self.run(next, SIGN);
-        if first & SIGN != 0 || (space && signs > next) {
+        if first & SIGN != 0 || signs > next {
             let bytes = &self.text.as_bytes()[signs..];
             let tail = bytes
                 .iter()

@@ -5,15 +5,31 @@ use std::ops::Range;
 
 use icu_segmenter::{WordSegmenter, options::WordBreakInvariantOptions};
 
-/// Bytes before the range's end that are looked at, so that a cut costs the same however long the text is.
-const BEFORE: usize = 120;
-/// Bytes behind it, to see how its last word goes on.
-const AFTER: usize = 36;
+/// Bytes before the range's end that are looked at, so that a cut costs the same however long the text is, and bytes
+/// behind it, to see how its last word goes on.
+const WINDOW: (usize, usize) = (120, 36);
+/// The same among ideographs and kana: their words have few characters, and to look each of them up takes long.
+const EAST_ASIAN_WINDOW: (usize, usize) = (36, 18);
 
 /// The last end of a word that lies in the range or at its end, unless it is that of a word of hundreds of bytes.
 pub(super) fn last(text: &str, range: Range<usize>) -> Option<usize> {
-    let from = text.ceil_char_boundary(range.end.saturating_sub(BEFORE));
-    let to = text.ceil_char_boundary(text.len().min(range.end + AFTER));
+    let is_east_asian = text[..text.floor_char_boundary(range.end)].ends_with(is_east_asian);
+    let window = if is_east_asian {
+        EAST_ASIAN_WINDOW
+    } else {
+        WINDOW
+    };
+    last_within(window, text, range)
+}
+
+/// Kana and ideographs.
+fn is_east_asian(character: char) -> bool {
+    matches!(character, '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{20000}'..='\u{3ffff}')
+}
+
+fn last_within((before, after): (usize, usize), text: &str, range: Range<usize>) -> Option<usize> {
+    let from = text.ceil_char_boundary(range.end.saturating_sub(before));
+    let to = text.ceil_char_boundary(text.len().min(range.end + after));
     let segmenter = WordSegmenter::new_dictionary(WordBreakInvariantOptions::default());
     let ends = segmenter.segment_str(&text[from..to]).skip(1);
     ends.map(|end| from + end)
@@ -52,6 +68,18 @@ mod tests {
         check("这|是|一个|关于|机器|的|句子");
         check("これ|は|機械|について|の|文章|です");
         check("foo|/|bar|-|baz|(|qux|)|3.5");
+    }
+
+    #[test]
+    fn to_look_further_around_among_ideographs_would_find_the_same_words() {
+        let text = include_str!("../../fixtures/source/quick-start.md");
+        let text: String = text.chars().filter(|c| is_east_asian(*c)).collect();
+        let places: Vec<_> = text.char_indices().map(|(at, _)| at).skip(1).collect();
+        assert!(places.len() > 900, "{}", places.len());
+        for latest in places {
+            let wide = last_within((400, 120), &text, 1..latest);
+            assert_eq!(last(&text, 1..latest), wide, "{}", &text[latest..]);
+        }
     }
 
     #[test]

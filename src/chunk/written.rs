@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::document::{Block, BlockKind, Document};
 
-use super::{Splitter, near::Near, outline::Outline, sentence};
+use super::{Splitter, near::Near, outline::Outline, sentence, small};
 
 /// How good a cut is at a place, the worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,10 +33,17 @@ pub(super) struct Break {
 /// A block's place.
 #[derive(Debug)]
 struct Placed {
-    span: Range<usize>,
+    start: u32,
+    end: u32,
     /// The last heading; the block itself if it is one.
-    section: Option<usize>,
+    section: Option<u32>,
     is_heading: bool,
+}
+
+impl Placed {
+    fn section(&self) -> Option<usize> {
+        self.section.map(|section| section as usize)
+    }
 }
 
 /// A run of rows, perhaps over several pages.
@@ -54,7 +61,7 @@ pub(super) struct Written {
     /// In order of their places, as all the lists here.
     pub(super) breaks: Near<Break>,
     pub(super) outline: Outline,
-    pub(super) tables: Vec<Table>,
+    pub(super) tables: Near<Table>,
     placed: Near<Placed>,
     /// Where each page begins, and its number.
     pages: Near<(usize, Option<u32>)>,
@@ -63,7 +70,7 @@ pub(super) struct Written {
 impl Written {
     /// Writes it.
     pub(super) fn from(document: &Document, splitter: Splitter) -> Self {
-        let mut written = Self::default();
+        let mut written = Self::with_room_for(document);
         let mut last: Option<&Block> = None;
         for page in &document.pages {
             let mut new_page = true;
@@ -84,10 +91,31 @@ impl Written {
         written
     }
 
-    /// The page of the block at this place.
-    pub(super) fn page_at(&self, at: usize) -> Option<u32> {
-        let after = self.pages.partition_point(|(start, _)| *start <= at);
-        self.pages.get(after.checked_sub(1)?)?.1
+    /// Room is only touched as it is filled; to move what is written into more of it takes as long as to write it.
+    fn with_room_for(document: &Document) -> Self {
+        let blocks = document.pages.iter().map(|page| page.blocks.len()).sum();
+        Self {
+            text: String::with_capacity(document.text_bytes() + 4 * blocks),
+            breaks: Vec::with_capacity(blocks).into(),
+            outline: Outline::with_room_for(blocks),
+            placed: Vec::with_capacity(blocks).into(),
+            ..Self::default()
+        }
+    }
+
+    /// The pages of the blocks at the first byte of this part of the text and at its last.
+    pub(super) fn pages_of(&self, part: &Range<usize>) -> (Option<u32>, Option<u32>) {
+        let first = self
+            .pages
+            .partition_point(|(start, _)| *start <= part.start);
+        let ends_later = |(start, _): &(usize, _)| *start < part.end;
+        let last = if self.pages.get(first).is_some_and(ends_later) {
+            self.pages.partition_point(ends_later)
+        } else {
+            first
+        };
+        let number = |after: usize| self.pages.get(after.checked_sub(1)?)?.1;
+        (number(first), number(last))
     }
 
     /// Writes the titles from the highest heading down to this one.
@@ -111,17 +139,18 @@ impl Written {
     pub(super) fn heading_of(&self, part: &Range<usize>) -> Option<usize> {
         let after = self
             .placed
-            .partition_point(|block| block.span.start <= part.start);
+            .partition_point(|block| block.start as usize <= part.start);
         let blocks = self.placed[after.saturating_sub(1)..]
             .iter()
-            .take_while(|block| block.span.start < part.end);
-        let last = blocks.clone().last()?.section;
+            .take_while(|block| (block.start as usize) < part.end);
+        let last = blocks.clone().last()?.section();
         let mut runs: Vec<(usize, usize)> = Vec::new();
         for block in blocks.filter(|block| !block.is_heading) {
-            let Some(section) = block.section else {
+            let Some(section) = block.section() else {
                 continue;
             };
-            let bytes = block.span.end.min(part.end) - block.span.start.max(part.start);
+            let (start, end) = (block.start as usize, block.end as usize);
+            let bytes = end.min(part.end) - start.max(part.start);
             match runs.last_mut().filter(|run| run.0 == section) {
                 Some(run) => run.1 += bytes,
                 None => runs.push((section, bytes)),
@@ -157,8 +186,9 @@ impl Written {
             | BlockKind::Footnote => self.prose(block.text.trim()),
         }
         self.placed.push(Placed {
-            span: start..self.text.len(),
-            section: self.outline.last(),
+            start: small(start),
+            end: small(self.text.len()),
+            section: self.outline.last().map(small),
             is_heading: matches!(block.kind, BlockKind::Heading { .. }),
         });
     }
@@ -170,9 +200,8 @@ impl Written {
             self.text.push(' ');
             self.text.push_str(word);
         }
-        let title = at + usize::from(level) + 1..self.text.len();
-        self.outline.push(at, title.clone(), level);
-        self.break_prose(title.start);
+        self.outline.push(at..self.text.len(), level);
+        self.break_prose(at + usize::from(level) + 1);
     }
 
     fn row(&mut self, block: &Block, header: bool) {
@@ -180,7 +209,7 @@ impl Written {
         let goes_on = self.placed.last().is_some_and(|last| {
             self.tables
                 .last()
-                .is_some_and(|table| table.end == last.span.end)
+                .is_some_and(|table| table.end == last.end as usize)
         });
         for (at, line) in lines(block.text.trim()) {
             self.text.push_str(if at == 0 { "" } else { " " });

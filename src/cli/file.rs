@@ -36,11 +36,13 @@ pub(super) async fn chunk(
         Ok(document) => document,
         Err(error) => return refused(&error),
     };
-    for chunk in local::chunk(&document, tokenizer).chunks {
+    let chunked = local::chunk(&document, tokenizer);
+    for chunk in &chunked.chunks {
+        let line = local::Line::new(&chunked, chunk);
         if json {
-            out(&serde_json::to_string(&local::Line::new(&chunk))?)?;
+            out(&serde_json::to_string(&line)?)?;
         } else {
-            out(&local::Line::new(&chunk))?;
+            out(&line)?;
         }
     }
     Ok(Exit::Done)

@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{Db, DbError, Unnamed, ledger};
-use crate::document::{Chunk, FileId, Lease, Model};
+use crate::document::{Chunk, Chunked, FileId, Lease, Model};
 
 /// Rows in one insert: 6 KB of vector each, so that a message stays below a megabyte. A connection holds it twice while it
 /// is sent.
@@ -18,10 +18,8 @@ const ROWS_AT_ONCE: usize = 100;
 pub struct Ingested {
     /// SHA-256 of the object.
     pub sha256: [u8; 32],
-    /// The clean text, stored as `files.extracted_text`.
-    pub text: String,
-    /// Its chunks, in order.
-    pub chunks: Vec<Chunk>,
+    /// Its text and chunks.
+    pub chunked: Chunked,
     /// One vector a chunk, in the same order; `None` if they are left to the file's stash.
     pub vectors: Option<Vec<Vector>>,
     /// The model that made the vectors.
@@ -76,9 +74,9 @@ impl Db {
 
 async fn replace_all(tx: &mut PgConnection, files: &[Finished<'_>]) -> Result<Vec<bool>, DbError> {
     for (_, ingested) in files {
-        let vectors = ingested.vectors.as_ref();
+        let (chunks, vectors) = (&ingested.chunked.chunks, ingested.vectors.as_ref());
         assert!(
-            vectors.is_none_or(|vectors| vectors.len() == ingested.chunks.len()),
+            vectors.is_none_or(|vectors| vectors.len() == chunks.len()),
             "every chunk has its vector"
         );
     }
@@ -110,10 +108,13 @@ async fn complete(tx: &mut PgConnection, files: &[Finished<'_>]) -> Result<HashS
     let ids: Vec<Uuid> = leases.clone().map(|lease| lease.file.0).collect();
     let tokens: Vec<Uuid> = leases.map(|lease| lease.token.0).collect();
     let ingested = files.iter().map(|(_, ingested)| ingested);
-    let texts: Vec<&str> = ingested.clone().map(|ingested| &*ingested.text).collect();
+    let texts: Vec<&str> = ingested
+        .clone()
+        .map(|ingested| &*ingested.chunked.text)
+        .collect();
     let counts: Vec<i32> = ingested
         .clone()
-        .map(|ingested| i32::try_from(ingested.chunks.len()).unwrap_or(i32::MAX))
+        .map(|ingested| i32::try_from(ingested.chunked.chunks.len()).unwrap_or(i32::MAX))
         .collect();
     let hashes: Vec<&[u8]> = ingested.map(|ingested| &ingested.sha256[..]).collect();
     let fenced = sqlx::query_file_scalar!(
@@ -153,7 +154,11 @@ async fn keep_vectors(
     tx: &mut PgConnection,
     (lease, ingested): Finished<'_>,
 ) -> Result<(), DbError> {
-    let hashes = ingested.chunks.iter().map(|chunk| &chunk.sha256[..]);
+    let hashes = ingested
+        .chunked
+        .chunks
+        .iter()
+        .map(|chunk| &chunk.sha256[..]);
     let hashes: Vec<&[u8]> = hashes.collect();
     ledger::keep(tx, &ingested.model, lease, &hashes).await
 }
@@ -170,15 +175,17 @@ async fn delete_chunks(tx: &mut PgConnection, files: &[Uuid]) -> Result<(), DbEr
 struct Row<'a> {
     lease: &'a Lease,
     model: &'a Model,
+    chunked: &'a Chunked,
     chunk: &'a Chunk,
     vector: Option<&'a Vector>,
 }
 
 fn rows((lease, ingested): Finished<'_>) -> impl Iterator<Item = Row<'_>> {
-    let chunks = ingested.chunks.iter().enumerate();
+    let chunks = ingested.chunked.chunks.iter().enumerate();
     chunks.map(move |(place, chunk)| Row {
         lease,
         model: &ingested.model,
+        chunked: &ingested.chunked,
         chunk,
         vector: ingested.vectors.as_ref().map(|vectors| &vectors[place]),
     })
@@ -193,15 +200,18 @@ async fn insert_chunks(tx: &mut PgConnection, rows: &[Row<'_>]) -> Result<(), Db
     let users: Vec<Uuid> = rows.iter().map(|row| row.lease.user.0).collect();
     let models: Vec<&str> = rows.iter().map(|row| &*row.model.name).collect();
     let indexes: Vec<i32> = chunks.clone().map(|chunk| number(chunk.index)).collect();
-    let contents: Vec<&str> = chunks.clone().map(Chunk::text).collect();
+    let contents: Vec<&str> = rows
+        .iter()
+        .map(|row| row.chunked.content(row.chunk))
+        .collect();
     let pages: Vec<Option<i32>> = chunks.clone().map(|chunk| chunk.page.map(number)).collect();
-    let headings: Vec<Option<&str>> = chunks
-        .clone()
-        .map(|chunk| chunk.heading.as_deref())
+    let headings: Vec<Option<&str>> = rows
+        .iter()
+        .map(|row| row.chunked.heading(row.chunk))
         .collect();
     let tokens: Vec<i32> = chunks.clone().map(|chunk| number(chunk.tokens)).collect();
-    let hashes: Vec<&[u8]> = chunks.clone().map(|chunk| &chunk.sha256[..]).collect();
-    let metadata: Vec<serde_json::Value> = chunks.map(metadata).collect();
+    let hashes: Vec<&[u8]> = chunks.map(|chunk| &chunk.sha256[..]).collect();
+    let metadata: Vec<serde_json::Value> = rows.iter().map(metadata).collect();
     let vectors: Vec<Option<&Vector>> = rows.iter().map(|row| row.vector).collect();
     let done = sqlx::query_file!(
         "src/db/sql/insert_chunks.sql",
@@ -228,12 +238,13 @@ async fn insert_chunks(tx: &mut PgConnection, rows: &[Row<'_>]) -> Result<(), Db
 }
 
 /// What a chunk says of itself beyond its columns; `prefix` and `content` are the text that was embedded.
-fn metadata(chunk: &Chunk) -> serde_json::Value {
+fn metadata(row: &Row<'_>) -> serde_json::Value {
+    let chunk = row.chunk;
     serde_json::json!({
         "last_page": chunk.last_page,
         "start": chunk.span.start,
         "end": chunk.span.end,
-        "prefix": chunk.embedded.prefix(),
+        "prefix": row.chunked.prefix(chunk),
         "embedded_tokens": chunk.embedded.tokens,
     })
 }

@@ -46,7 +46,7 @@ impl Db {
     ///
     /// If there is not one vector a chunk.
     pub async fn commit(&self, lease: &Lease, ingested: &Arc<Ingested>) -> Result<(), DbError> {
-        if ingested.chunks.len() <= SMALL && self.commit_together(lease, ingested).await {
+        if ingested.chunked.chunks.len() <= SMALL && self.commit_together(lease, ingested).await {
             return Ok(());
         }
         self.commit_one((lease, &**ingested)).await
@@ -100,7 +100,7 @@ impl Group {
         waiting.retain(|waiting| !waiting.committed.is_closed());
         let mut rows = 0;
         let fits = |waiting: &&Waiting| {
-            rows += waiting.ingested.chunks.len();
+            rows += waiting.ingested.chunked.chunks.len();
             rows <= ROWS
         };
         let count = waiting.iter().take_while(fits).count();

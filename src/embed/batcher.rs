@@ -4,12 +4,9 @@
 //! tokens and takes what that pays for, so that a 500-page document does not hold up another tenant's note. Within a
 //! tenant, and so within a file, first come is first served.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::Arc,
-};
+use std::collections::{HashMap, VecDeque};
 
-use crate::document::UserId;
+use crate::document::{Text, UserId};
 
 /// Tokens that a tenant may take in its turn: a few ordinary chunks.
 const QUANTUM: u32 = 2_048;
@@ -41,7 +38,7 @@ pub struct Input {
     /// SHA-256 of the text.
     pub sha256: [u8; 32],
     /// What is embedded.
-    pub text: Arc<str>,
+    pub text: Text,
     /// Its tokens.
     pub tokens: u32,
 }

@@ -30,7 +30,7 @@ use super::{
     EmbedError,
     limiter::{Announced, Announcement},
 };
-use crate::document::Model;
+use crate::document::{Model, Text};
 
 /// Where `OpenAI` itself answers.
 pub const OPENAI_BASE_URL: &str = "https://api.openai.com/v1";
@@ -107,7 +107,7 @@ impl Client {
     }
 
     /// Sends one request and checks its answer; never retries. `tokens` is the bill if the answer does not tell it.
-    pub async fn embed(&self, texts: &[Arc<str>], tokens: u32, dialect: Dialect) -> Reply {
+    pub async fn embed(&self, texts: &[Text], tokens: u32, dialect: Dialect) -> Reply {
         let announced = Arc::default();
         let transport = Transport {
             http: self.http.clone(),

@@ -169,7 +169,7 @@ impl Desk {
         let request = self.books.record(batch.len(), tokens).await?;
         let texts = batch
             .iter()
-            .map(|wanted| Arc::clone(&wanted.input.text))
+            .map(|wanted| wanted.input.text.clone())
             .collect::<Vec<_>>();
         let in_flight = self.in_flight.fetch_add(1, Ordering::Relaxed) + 1;
         let sent_at = Instant::now();

@@ -5,8 +5,8 @@ use std::{fmt, fs::File, io::Read, path::Path};
 use serde::Serialize;
 
 use crate::{
-    chunk::{self, Chunked, Tokenizer},
-    document::{Chunk, Document, UserId},
+    chunk::{self, Tokenizer},
+    document::{Chunk, Chunked, Document, UserId},
     extract::{
         self, Hints,
         sandbox::{self, Sandbox, SandboxError},
@@ -128,17 +128,17 @@ pub struct Line<'a> {
 impl<'a> Line<'a> {
     /// The printed form of a chunk.
     #[must_use]
-    pub fn new(chunk: &'a Chunk) -> Self {
+    pub fn new(chunked: &'a Chunked, chunk: &Chunk) -> Self {
         Self {
             chunk_index: chunk.index,
             page_number: chunk.page,
-            heading: chunk.heading.as_deref(),
+            heading: chunked.heading(chunk),
             token_count: chunk.tokens,
-            content: chunk.text(),
+            content: chunked.content(chunk),
             last_page: chunk.last_page,
             start: chunk.span.start,
             end: chunk.span.end,
-            prefix: chunk.embedded.prefix(),
+            prefix: chunked.prefix(chunk),
             embedded_tokens: chunk.embedded.tokens,
         }
     }

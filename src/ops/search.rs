@@ -1,6 +1,6 @@
 //! `search`: embeds a query like any other text, and asks the database.
 
-use std::{fmt, sync::Arc};
+use std::fmt;
 
 use anyhow::Context;
 use serde::Serialize;
@@ -83,11 +83,11 @@ async fn embed(
     user: UserId,
     query: &str,
 ) -> anyhow::Result<Vec<f32>> {
-    let text: Arc<str> = query.trim().into();
+    let text = query.trim();
     let piece = Piece {
-        tokens: tokenizer.count(&text),
+        tokens: tokenizer.count(text),
         sha256: Sha256::digest(text.as_bytes()).into(),
-        text,
+        text: text.into(),
     };
     let job = Job {
         file: None,

@@ -105,7 +105,7 @@ async fn finish(app: &App, lease: &Lease, shutdown: &Shutdown) -> End {
             let commit = app.db.commit(lease, &ready.ingested);
             let committed = app.metrics.time(Stage::Commit, commit).await;
             committed
-                .map(|()| ready.ingested.chunks.len())
+                .map(|()| ready.ingested.chunked.chunks.len())
                 .map_err(IngestError::Commit)
         }
         Err(error) => Err(error),

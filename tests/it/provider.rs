@@ -1,9 +1,9 @@
 //! The stand-in is as strict as the real API, and our client trusts neither.
 
-use std::{net::Ipv4Addr, sync::Arc, time::Duration};
+use std::{net::Ipv4Addr, time::Duration};
 
 use orion_ingest::{
-    document::Model,
+    document::{Model, Text},
     embed::{
         EmbedError, Flaw,
         openai::{self, Client, Dialect, Reply},
@@ -42,7 +42,7 @@ fn client(base_url: &str, key: &str, model: &str, dimensions: u32) -> Client {
 async fn ask(provider: &Provider, texts: &[&str]) -> Reply {
     let texts = texts
         .iter()
-        .map(|text| Arc::from(*text))
+        .map(|text| Text::from(*text))
         .collect::<Vec<_>>();
     client(&provider.base_url, KEY, "text-embedding-3-small", 256)
         .embed(&texts, 1, Dialect::default())

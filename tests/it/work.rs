@@ -15,7 +15,7 @@ use orion_ingest::{
     app::App,
     config::{Config, Source},
     db::{Ingested, Listener, Scope},
-    document::{Chunk, Embedded, FileId, Model, UserId},
+    document::{Chunk, Chunked, Embedded, FileId, Model, UserId},
     shutdown::Shutdown,
     worker::{self, Ending, Settled, Until},
 };
@@ -504,24 +504,32 @@ pub(crate) fn ingested(texts: &[&str]) -> Ingested {
         name: "text-embedding-3-small".into(),
         dimensions: 1536,
     };
-    let chunk = |(index, text): (u32, &&str)| Chunk {
-        index,
-        page: None,
-        last_page: None,
-        heading: None,
-        tokens: 1,
-        span: 0..text.len(),
-        embedded: Embedded {
-            text: (*text).into(),
-            prefix_bytes: 0,
+    let whole = texts.concat();
+    let chunk = |(index, text): (u32, &&str)| {
+        let start = texts[..index as usize].concat().len();
+        Chunk {
+            index,
+            page: None,
+            last_page: None,
+            heading: None,
             tokens: 1,
-        },
-        sha256: Sha256::digest(text).into(),
+            span: 0..text.len(),
+            embedded: Embedded {
+                text: start..start + text.len(),
+                prefix_bytes: 0,
+                tokens: 1,
+            },
+            sha256: Sha256::digest(text).into(),
+        }
     };
     Ingested {
-        sha256: Sha256::digest(texts.concat()).into(),
-        text: texts.concat(),
-        chunks: (0..).zip(texts).map(chunk).collect(),
+        sha256: Sha256::digest(&whole).into(),
+        chunked: Chunked {
+            chunks: (0..).zip(texts).map(chunk).collect(),
+            embedded: Arc::new(whole.clone()),
+            text: whole,
+            ..Chunked::default()
+        },
         vectors: Some(texts.iter().map(|_| vec![0.5; 1536].into()).collect()),
         model,
     }

@@ -14,9 +14,21 @@ const LEAVING_SHARE: u32 = 20;
 impl Cutter<'_> {
     /// Where a piece should end that has room for about so many tokens.
     pub(super) fn end(&self, start: usize, fresh: usize, room: u32) -> Option<usize> {
-        let base = self.tokens.before(start);
         let wall = self.wall_after(fresh);
-        let furthest = self.tokens.reach(base + room).min(wall);
+        // No heading closes so small a piece, and it has no more tokens than bytes.
+        if wall - start < (room / LEAVING_SHARE) as usize {
+            return Some(wall);
+        }
+        let base = self.tokens.before(start);
+        let left = self.tokens.before(wall) - base;
+        if left < room / LEAVING_SHARE {
+            return Some(wall);
+        }
+        let furthest = if left <= room {
+            wall
+        } else {
+            self.tokens.reach(base + room).min(wall)
+        };
         if furthest <= fresh || room == 0 {
             return None;
         }

@@ -7,18 +7,13 @@
 mod end;
 mod overlap;
 
-use std::{iter, ops::Range};
+use std::{cell::Cell, iter, ops::Range};
 
 use unicode_segmentation::UnicodeSegmentation as _;
 
 use super::{
-    Settings, Splitter,
-    counter::Counter,
-    marks::Tokens,
-    near::Near,
-    prefix,
-    token::Tokenizer,
-    written::{Table, Written},
+    Settings, Splitter, counter::Counter, marks::Tokens, near::Near, prefix, token::Tokenizer,
+    written::Written,
 };
 
 /// The most tokens that one character takes: a byte each.
@@ -36,7 +31,7 @@ const MARKDOWN_SHARE: u32 = 10;
 #[derive(Clone, Debug)]
 pub(super) struct Piece {
     pub(super) span: Range<usize>,
-    /// The table's header that is put before it.
+    /// The table's header with its line end that is put before it.
     pub(super) header: Option<Range<usize>>,
     pub(super) tokens: u32,
 }
@@ -52,9 +47,9 @@ pub(super) struct Cutter<'a> {
     /// A section ends its chunk once the chunk is this full (one over it).
     close_share: u32,
     /// The headings of the highest level that occurs: no piece goes beyond one.
-    walls: Near<usize>,
-    /// The tokens of each table's header, if it is to be repeated.
-    header_costs: Vec<Option<u32>>,
+    walls: &'a Near<usize>,
+    /// The last table in which a piece began, and what its header costs.
+    last_table: Cell<Option<(usize, Option<u32>)>>,
 }
 
 impl<'a> Cutter<'a> {
@@ -78,13 +73,15 @@ impl<'a> Cutter<'a> {
             } else {
                 MARKDOWN_SHARE
             },
-            walls: written.outline.highest().into(),
-            header_costs: written
-                .tables
-                .iter()
-                .map(|table| header_cost(written, table, counter, max))
-                .collect(),
+            walls: written.outline.highest(),
+            last_table: Cell::new(None),
         }
+    }
+
+    /// About how many pieces there are, to make room for them.
+    pub(super) fn about(&self) -> usize {
+        let tokens = self.tokens.before(self.text.len());
+        self.walls.len() + (2 * tokens / self.max) as usize + 1
     }
 
     /// All pieces, in order.
@@ -128,13 +125,13 @@ impl<'a> Cutter<'a> {
         (start < fresh).then(|| self.piece(fresh, fresh)).flatten()
     }
 
-    /// The tokens of this part of the text below a header and a line end, which take so many.
+    /// The tokens of this part of the text below a header, which takes so many.
     fn count_below(&self, header: Option<&Range<usize>>, cost: u32, span: &Range<usize>) -> u32 {
         let tokens = self.tokens.count(span);
         let Some(header) = header else { return tokens };
-        let header = format!("{}\n", &self.text[header.clone()]);
-        let part = &self.text[span.clone()];
-        self.tokenizer.count_joined((&header, cost), (part, tokens))
+        let header = (&self.text[header.clone()], cost);
+        let part = (&self.text[span.clone()], tokens);
+        self.tokenizer.count_joined(header, part)
     }
 
     /// The longest piece of whole user-perceived characters, or of one character's part where even that is too long.
@@ -160,15 +157,26 @@ impl<'a> Cutter<'a> {
         }
     }
 
-    /// The header to put before a piece that starts within a table, and its tokens; none if it would take much of the room.
+    /// The header with its line end to put before a piece that starts within a table, and its tokens; none if it would
+    /// take much of the room.
     fn header(&self, start: usize) -> (Option<Range<usize>>, u32) {
         let tables = &self.written.tables;
         let next = tables.partition_point(|table| table.end <= start);
         let table = tables.get(next).filter(|table| table.header.end < start);
-        match (table, self.header_costs.get(next).copied().flatten()) {
-            (Some(table), Some(cost)) => (Some(table.header.clone()), cost),
-            _ => (None, 0),
-        }
+        let Some(table) = table.filter(|table| !table.header.is_empty()) else {
+            return (None, 0);
+        };
+        let header = table.header.start..table.header.end + 1;
+        let last = self.last_table.get().filter(|(place, _)| *place == next);
+        let (_, cost) = last.unwrap_or_else(|| (next, self.header_cost(&header)));
+        self.last_table.set(Some((next, cost)));
+        cost.map_or((None, 0), |cost| (Some(header), cost))
+    }
+
+    /// The tokens of a table's header with its line end; none if it takes much of the room.
+    fn header_cost(&self, header: &Range<usize>) -> Option<u32> {
+        let cost = self.tokenizer.count(&self.text[header.clone()]);
+        (cost <= self.max / 4 && self.max - cost >= CHARACTER_TOKENS).then_some(cost)
     }
 
     fn skip_space(&self, at: usize) -> usize {
@@ -179,12 +187,4 @@ impl<'a> Cutter<'a> {
     fn ceil(&self, at: usize) -> usize {
         self.text.ceil_char_boundary(at)
     }
-}
-
-/// The tokens of a table's header with its line end; none if it has no header, or one that takes much of the room.
-fn header_cost(written: &Written, table: &Table, counter: &mut Counter, max: u32) -> Option<u32> {
-    let header = &written.text[table.header.clone()];
-    let cost = counter.count(&format!("{header}\n"));
-    let fits = cost <= max / 4 && max - cost >= CHARACTER_TOKENS;
-    (!header.is_empty() && fits).then_some(cost)
 }

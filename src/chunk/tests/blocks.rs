@@ -30,7 +30,7 @@ fn the_text_is_written_as_markdown() {
     assert_eq!(texts(&chunked), [text]);
     assert_eq!(chunked.chunks[0].page, Some(1));
     assert_eq!(chunked.chunks[0].last_page, Some(2));
-    assert_eq!(chunked.chunks[0].heading.as_deref(), Some("Guide"));
+    assert_eq!(chunked.heading(&chunked.chunks[0]), Some("Guide"));
 }
 
 #[test]
@@ -47,9 +47,9 @@ fn a_long_table_repeats_its_header() {
     }
     for chunk in &chunked.chunks[1..] {
         assert!(
-            chunk.text().starts_with("id | name | count\n"),
+            chunked.content(chunk).starts_with("id | name | count\n"),
             "{:?}",
-            chunk.text()
+            chunked.content(chunk)
         );
         let rows = &chunked.text[chunk.span.clone()];
         assert!(!rows.contains("name"), "the span is that of the rows");
@@ -81,7 +81,7 @@ fn a_slash_after_a_header_is_counted_as_the_model_does() {
         ..settings(40, 0)
     };
     let chunked = checked(&document(&blocks), &settings);
-    assert!(chunked.chunks[1].text().starts_with("path | what?\n/a"));
+    assert!(texts(&chunked)[1].starts_with("path | what?\n/a"));
 }
 
 #[test]

@@ -16,17 +16,18 @@ fn what_is_embedded_begins_with_the_title_and_the_path() {
     let prefixes: Vec<_> = chunked
         .chunks
         .iter()
-        .map(|chunk| chunk.embedded.prefix())
+        .map(|chunk| chunked.prefix(chunk))
         .collect();
     let path = "Station handbook > Rain gauge > Care\n\n";
     assert_eq!(prefixes, ["Station handbook\n\n", path]);
-    assert!(chunked.chunks[1].text().starts_with("## Rain gauge"));
+    assert!(texts(&chunked)[1].starts_with("## Rain gauge"));
     let without = Settings {
         prefix: false,
         ..settings(200, 0)
     };
-    for chunk in checked(&document, &without).chunks {
-        assert_eq!(&*chunk.embedded.text, chunk.text());
+    let chunked = checked(&document, &without);
+    for chunk in &chunked.chunks {
+        assert_eq!(&*chunked.embedded(chunk), chunked.content(chunk));
     }
 }
 
@@ -49,7 +50,7 @@ fn only_a_title_is_put_before_chapters() {
         (PARAGRAPH, "It is full."),
     ];
     let chunked = checked(&document(titled), &settings(200, 0));
-    let prefix = chunked.chunks[1].embedded.prefix();
+    let prefix = chunked.prefix(&chunked.chunks[1]);
     assert_eq!(prefix, "Station handbook > Rain gauge\n\n");
     let untitled: Blocks<'_> = &[
         (heading(1), "Rain gauge"),
@@ -58,7 +59,7 @@ fn only_a_title_is_put_before_chapters() {
         (PARAGRAPH, "It turns."),
     ];
     let chunked = checked(&document(untitled), &settings(200, 0));
-    assert_eq!(chunked.chunks[1].embedded.prefix(), "Wind vane\n\n");
+    assert_eq!(chunked.prefix(&chunked.chunks[1]), "Wind vane\n\n");
 }
 
 #[test]

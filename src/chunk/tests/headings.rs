@@ -19,13 +19,13 @@ fn sections_have_chunks_of_their_own() {
     let headings: Vec<_> = chunked
         .chunks
         .iter()
-        .map(|c| c.heading.as_deref().unwrap())
+        .map(|c| chunked.heading(c).unwrap())
         .collect();
     assert_eq!(
         headings,
         ["Guide > Install", "Guide > Use > Daily", "Index"]
     );
-    assert!(chunked.chunks[1].text().starts_with("## Use"));
+    assert!(texts(&chunked)[1].starts_with("## Use"));
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn small_sections_share_a_chunk_under_the_heading_that_they_share() {
     let headings: Vec<_> = chunked
         .chunks
         .iter()
-        .map(|chunk| chunk.heading.as_deref().unwrap())
+        .map(|chunk| chunked.heading(chunk).unwrap())
         .collect();
     assert_eq!(headings, ["Guide", "Index", "Legal"]);
 }
@@ -80,7 +80,7 @@ fn nothing_is_repeated_across_a_heading() {
         assert!(
             chunk.span.end <= second || chunk.span.start >= second,
             "{:?}",
-            chunk.text()
+            chunked.content(chunk)
         );
     }
 }
@@ -101,9 +101,13 @@ fn a_chunk_never_spans_two_chapters_however_small_they_are() {
         assert_eq!(chunked.chunks.len(), 31);
         let second = &chunked.chunks[1];
         assert_eq!(
-            second.heading.as_deref(),
+            chunked.heading(second),
             Some("May I ask question 0? > Answer")
         );
-        assert!(second.text().ends_with("You may."), "{}", second.text());
+        assert!(
+            chunked.content(second).ends_with("You may."),
+            "{}",
+            chunked.content(second)
+        );
     }
 }

@@ -6,6 +6,8 @@ mod embedded;
 mod headings;
 mod prose;
 
+use sha2::{Digest as _, Sha256};
+
 use super::*;
 use crate::document::{Block, BlockKind, Page};
 
@@ -51,7 +53,11 @@ fn settings(max_tokens: u32, overlap_tokens: u32) -> Settings {
 }
 
 fn texts(chunked: &Chunked) -> Vec<&str> {
-    chunked.chunks.iter().map(Chunk::text).collect()
+    chunked
+        .chunks
+        .iter()
+        .map(|chunk| chunked.content(chunk))
+        .collect()
 }
 
 fn oracle(tokenizer: Tokenizer, text: &str) -> u32 {
@@ -73,16 +79,21 @@ fn check(chunked: &Chunked, settings: &Settings) {
     let (mut start, mut end) = (0, 0);
     for (index, chunk) in (0..).zip(&chunked.chunks) {
         assert_eq!(chunk.index, index);
-        assert!(!chunk.text().trim().is_empty(), "a blank chunk");
+        assert!(!chunked.content(chunk).trim().is_empty(), "a blank chunk");
         assert!(
-            chunk.text().ends_with(&text[chunk.span.clone()]),
+            chunked.content(chunk).ends_with(&text[chunk.span.clone()]),
             "a chunk that is not the text"
         );
-        assert_eq!(chunk.tokens, count(chunk.text()), "{:?}", chunk.text());
+        assert_eq!(
+            chunk.tokens,
+            count(chunked.content(chunk)),
+            "{:?}",
+            chunked.content(chunk)
+        );
         assert!(
             chunk.tokens <= settings.max_tokens.max(4),
             "{:?}",
-            chunk.text()
+            chunked.content(chunk)
         );
         assert!(
             chunk.span.start >= start && chunk.span.end > end,
@@ -98,7 +109,7 @@ fn check(chunked: &Chunked, settings: &Settings) {
                 "repeats {again:?}"
             );
         }
-        check_embedded(chunk, settings);
+        check_embedded(chunked, chunk, settings);
         (start, end) = (chunk.span.start, chunk.span.end);
     }
     assert!(
@@ -108,30 +119,29 @@ fn check(chunked: &Chunked, settings: &Settings) {
     );
 }
 
-fn check_embedded(chunk: &Chunk, settings: &Settings) {
-    let embedded = &chunk.embedded;
-    assert_eq!(
-        *embedded.text,
-        format!("{}{}", embedded.prefix(), chunk.text())
-    );
-    assert_eq!(embedded.tokens, oracle(settings.tokenizer, &embedded.text));
-    let sha256: [u8; 32] = Sha256::digest(embedded.text.as_bytes()).into();
+fn check_embedded(chunked: &Chunked, chunk: &Chunk, settings: &Settings) {
+    let (embedded, prefix) = (chunked.embedded(chunk), chunked.prefix(chunk));
+    assert_eq!(*embedded, format!("{prefix}{}", chunked.content(chunk)));
+    let tokens = oracle(settings.tokenizer, &embedded);
+    assert_eq!(chunk.embedded.tokens, tokens);
+    let sha256: [u8; 32] = Sha256::digest(embedded.as_bytes()).into();
     assert_eq!(chunk.sha256, sha256);
     let most = (settings.max_tokens / 4).min(64);
-    assert!(oracle(settings.tokenizer, embedded.prefix()) <= most);
-    assert!(settings.prefix || embedded.prefix().is_empty());
+    assert!(oracle(settings.tokenizer, prefix) <= most);
+    assert!(settings.prefix || prefix.is_empty());
 }
 
 fn checked(document: &Document, settings: &Settings) -> Chunked {
     let chunked = chunk(document, settings);
     check(&chunked, settings);
-    let walls = Written::from(document, settings.splitter).outline.highest();
+    let written = Written::from(document, settings.splitter);
+    let walls = written.outline.highest();
     for chunk in &chunked.chunks {
         let inside = |wall: &usize| chunk.span.start < *wall && *wall < chunk.span.end;
         assert!(
             !walls.iter().any(inside),
             "two chapters: {:?}",
-            chunk.text()
+            chunked.content(chunk)
         );
     }
     chunked

@@ -1,10 +1,10 @@
 //! What of the API a server understands beyond model and texts. It is learned, not configured: see `embedding/request.rs`.
 
-use std::{fmt, sync::Arc};
+use std::fmt;
 
 use async_openai::types::embeddings::{CreateEmbeddingRequest, EmbeddingInput, EncodingFormat};
 
-use crate::document::Model;
+use crate::document::{Model, Text};
 
 /// Which of the optional parameters are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,10 +28,10 @@ impl Dialect {
 
     /// Asks for the vectors of these texts. Numbers are the default of every server, so they are not asked for: who
     /// refuses the word base64 may refuse its parameter.
-    pub(super) fn ask(self, model: &Model, texts: &[Arc<str>]) -> CreateEmbeddingRequest {
+    pub(super) fn ask(self, model: &Model, texts: &[Text]) -> CreateEmbeddingRequest {
         CreateEmbeddingRequest {
             model: model.name.clone(),
-            input: EmbeddingInput::StringArray(texts.iter().map(ToString::to_string).collect()),
+            input: EmbeddingInput::StringArray(texts.iter().map(|text| text.to_string()).collect()),
             encoding_format: self.base64.then_some(EncodingFormat::Base64),
             user: None,
             dimensions: self.dimensions.then_some(model.dimensions),
