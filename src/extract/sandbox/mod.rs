@@ -104,6 +104,15 @@ impl SandboxError {
         }
     }
 
+    /// Whether a child died of the file, or was killed for it.
+    #[must_use]
+    pub const fn is_death(&self) -> bool {
+        match self {
+            Self::Timeout { .. } | Self::Memory | Self::Crash { .. } => true,
+            Self::Extract(_) | Self::Spawn(_) => false,
+        }
+    }
+
     /// What the file's owner may see.
     #[must_use]
     pub fn public_message(&self) -> String {
