@@ -160,14 +160,12 @@ impl IngestError {
             },
             Self::Admit(error) => error.verdict(),
             Self::Fetch(error) => error.verdict(),
-            Self::Extract { source, sha256 } => match source.verdict() {
+            Self::Extract { source, sha256 } => match (source.verdict(), &lease.fatal_sha256) {
                 // A third try would find what two have found.
-                Verdict::Retry { code: Some(code) }
-                    if lease.fatal_sha256.as_deref() == Some(sha256) =>
-                {
+                (Verdict::Retry { code: Some(code) }, Some(fatal)) if fatal[..] == sha256[..] => {
                     Verdict::Reject { code }
                 }
-                verdict => verdict,
+                (verdict, _) => verdict,
             },
             Self::Chunk => Verdict::Retry { code: None },
             Self::Embed(error) => error.verdict(),

@@ -105,18 +105,16 @@ pub async fn run(
 
 /// Says once under which limits files are read: a kernel or a container may not have all of them.
 async fn say_what_children_can_do(app: Arc<App>) {
+    let limits = app.sandbox.limits();
     match app.sandbox.freedom().await {
-        Ok(freedom) if freedom.is_none() => tracing::info!(
-            limits = %app.sandbox.limits(),
-            "files are read in child processes without files, network or programs of their own"
-        ),
-        Ok(freedom) => tracing::warn!(
-            limits = %app.sandbox.limits(),
-            reach = %freedom.reach(),
-            "files are read in child processes that this system does not confine: it has no seccomp, or the container forbids it"
-        ),
+        Ok(freedom) if freedom.is_none() => {
+            tracing::info!(%limits, "files are read in child processes without files, network or programs of their own");
+        }
+        Ok(freedom) => {
+            tracing::warn!(%limits, reach = %freedom.reach(), "files are read in child processes that this system does not confine: it has no seccomp, or the container forbids it");
+        }
         Err(error) => {
-            tracing::warn!(error = %Chain(&error), "child processes do not say what they can do")
+            tracing::warn!(error = %Chain(&error), "child processes do not say what they can do");
         }
     }
 }

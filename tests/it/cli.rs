@@ -841,7 +841,7 @@ async fn the_embedded_stack_is_quiet_and_ends_with_the_command() {
     };
     let arguments = ["--embedded", "ingest", "note.txt", "--user", NOBODY];
     let said = run(&arguments).await.exits(0);
-    let expected = ["\"working\"", "\"committed\""];
+    let expected = ["\"working\"", "\"committed\"", "\"files are read in child"];
     let noise = said
         .err
         .lines()

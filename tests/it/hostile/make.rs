@@ -241,7 +241,8 @@ pub(super) fn deep_pdf(levels: usize) -> Vec<u8> {
 
 /// So many pages, each an object of its own.
 pub(super) fn many_pages(pages: usize) -> Vec<u8> {
-    let kids: String = (3..3 + pages).map(|n| format!("{n} 0 R ")).collect();
+    let kids: Vec<String> = (3..3 + pages).map(|n| format!("{n} 0 R")).collect();
+    let kids = kids.join(" ");
     let tree = format!("<</Type/Pages/MediaBox[0 0 9 9]/Kids[{kids}]/Count {pages}>>");
     let mut objects = vec![CATALOG.to_vec(), tree.into_bytes()];
     objects.resize(pages + 2, b"<</Type/Page/Parent 2 0 R>>".to_vec());
