@@ -252,6 +252,8 @@ pub struct Lease {
     pub attempts: i32,
     /// Claims of it that ended without a word.
     pub leases_lost: i32,
+    /// SHA-256 of the object on which extraction died the last time that it did.
+    pub fatal_sha256: Option<Vec<u8>>,
     /// Whether the row is so young that its upload may still come.
     pub upload_may_come: bool,
     /// When the lease is over if it is not renewed, by this machine's monotonic clock; never later than the database's own.

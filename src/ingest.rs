@@ -59,7 +59,11 @@ pub async fn ingest(app: &App, lease: &Lease) -> Result<Ready, IngestError> {
     let document = app
         .metrics
         .time(Stage::Extract, extract(app, &types, lease, object.bytes))
-        .await?;
+        .await
+        .map_err(|source| IngestError::Extract {
+            sha256: object.sha256,
+            source,
+        })?;
     // Before more is asked for, else two large files wait for each other.
     drop(room);
     let room = app.room.take(document.text_bytes() as u64).await;
@@ -179,7 +183,12 @@ pub enum IngestError {
     Fetch(#[from] FetchError),
     /// No text could be got from it.
     #[error("extract")]
-    Extract(#[from] SandboxError),
+    Extract {
+        /// Of the object.
+        sha256: [u8; 32],
+        /// Why.
+        source: SandboxError,
+    },
     /// Its text could not be cut.
     #[error("chunk: the chunker failed, or the type was removed meanwhile")]
     Chunk,
@@ -201,10 +210,30 @@ impl IngestError {
             },
             Self::Admit(error) => error.verdict(),
             Self::Fetch(error) => error.verdict(),
-            Self::Extract(error) => error.verdict(),
+            Self::Extract { source, sha256 } => match (source.verdict(), &lease.fatal_sha256) {
+                // A third try would find what two have found.
+                (Verdict::Retry { code: Some(code) }, Some(fatal)) if fatal[..] == sha256[..] => {
+                    Verdict::Reject { code }
+                }
+                (verdict, _) => verdict,
+            },
             Self::Chunk => Verdict::Retry { code: None },
             Self::Embed(error) => error.verdict(),
             Self::Commit(error) => error.verdict(),
+        }
+    }
+
+    /// Hash of the object on which a child of the extractor died.
+    #[must_use]
+    pub fn death(&self) -> Option<&[u8; 32]> {
+        match self {
+            Self::Extract { sha256, source } if source.is_death() => Some(sha256),
+            Self::Admit(_)
+            | Self::Fetch(_)
+            | Self::Extract { .. }
+            | Self::Chunk
+            | Self::Embed(_)
+            | Self::Commit(_) => None,
         }
     }
 
@@ -214,7 +243,7 @@ impl IngestError {
         match self {
             Self::Admit(error) => error.to_string(),
             Self::Fetch(error) => error.public_message(),
-            Self::Extract(error) => error.public_message(),
+            Self::Extract { source, .. } => source.public_message(),
             Self::Chunk => "the text could not be divided; the file will be tried again".to_owned(),
             Self::Embed(error) => error.public_message().to_owned(),
             Self::Commit(_) => {

@@ -111,6 +111,7 @@ impl Db {
                 claimed_bytes: row.file_size,
                 attempts: row.processing_attempts,
                 leases_lost: row.leases_lost,
+                fatal_sha256: row.fatal_sha256,
                 upload_may_come: row.upload_may_come,
                 ends_at,
             })
@@ -211,6 +212,25 @@ impl Db {
             charge,
             error.map(|(code, _)| code.as_str()),
             error.map(|(_, message)| message),
+        )
+        .execute(Unnamed(&mut tx))
+        .await?;
+        fenced(&done)?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Notes that extraction died on an object with this hash; the lease goes on.
+    ///
+    /// # Errors
+    ///
+    /// [`DbError::LeaseLost`] when it is somebody else's.
+    pub async fn note_death(&self, lease: &Lease, sha256: &[u8; 32]) -> Result<(), DbError> {
+        let mut tx = self.begin().await?;
+        let done = sqlx::query!(
+            "update files set fatal_sha256 = $3 where id = $1 and lease_token = $2",
+            lease.file as FileId,
+            lease.token as LeaseToken,
+            sha256,
         )
         .execute(Unnamed(&mut tx))
         .await?;

@@ -26,7 +26,7 @@ const MAX_LOCK_TRIES: u32 = 1200;
 const MAX_FILE_TRIES: u32 = 30;
 const FILE_EVERY: Duration = Duration::from_secs(1);
 
-const FILES: [File; 6] = [
+const FILES: [File; 7] = [
     File {
         version: 1,
         name: "initial_schema",
@@ -56,6 +56,11 @@ const FILES: [File; 6] = [
         version: 6,
         name: "turns",
         sql: include_str!("../../migrations/006_turns.sql"),
+    },
+    File {
+        version: 7,
+        name: "hardening",
+        sql: include_str!("../../migrations/007_hardening.sql"),
     },
 ];
 const SEED: &str = include_str!("../../migrations/seed.sql");

@@ -3,6 +3,8 @@
 //! Nothing here may be needed for the worker's safety: the worker bounds what it reads and kills what is late.
 //! What the child adds is that a file's harm ends with the child: no memory beyond its limit, no files, no survivors.
 
+mod confine;
+
 use std::{
     any::Any,
     env, fs,
@@ -19,6 +21,8 @@ use rustix::{
     time::{ClockId, clock_gettime},
 };
 
+pub use self::confine::Freedom;
+use self::confine::confine;
 use super::{
     ExtractError, Hints, Limit, Settings, extract,
     frames::{self, Assembler, Done, FrameError, Request, Response, Start},
@@ -28,18 +32,26 @@ use crate::document::Document;
 /// The hidden subcommand; `main` must hand it to [`child_main`] before it starts a thread or reads a setting.
 pub const COMMAND: &str = "extract-child";
 
+/// The third argument of a child that only says what it can do.
+pub(super) const TRY: &str = "try";
+
 /// Parsers recurse as deep as their input is nested; a deep stack turns many a crash into an answer.
 const STACK_BYTES: usize = 64 << 20;
 
 /// Standard input, output and error, and what the standard library opens for a moment.
-const MAX_FILES: u64 = 16;
+pub(super) const MAX_FILES: u64 = 16;
 
 /// Answers extraction requests on standard input and output; the body of the hidden subcommand.
 ///
-/// Arguments: the worker's process id, and the most bytes of address space.
+/// Arguments: the worker's process id, the most bytes of address space, and [`TRY`] to be told its [`Freedom`] instead.
 #[must_use]
 pub fn child_main() -> ExitCode {
-    match limit_self().and_then(|()| answer_all()) {
+    let work = if env::args().nth(4).as_deref() == Some(TRY) {
+        tell_freedom
+    } else {
+        answer_all
+    };
+    match limit_self().and_then(|()| work()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&error.to_string());
@@ -66,7 +78,15 @@ fn limit_self() -> io::Result<()> {
     fix(Resource::Core, 0)?;
     fix(Resource::Fsize, 0)?;
     fix(Resource::Nofile, MAX_FILES)?;
-    fix(Resource::As, memory)
+    fix(Resource::As, memory)?;
+    // Where the kernel cannot, the worker has been told at its start.
+    drop(confine());
+    Ok(())
+}
+
+fn tell_freedom() -> io::Result<()> {
+    let freedom = serde_json::to_vec(&Freedom::find_out())?;
+    io::stdout().write_all(&freedom)
 }
 
 fn fix(resource: Resource, limit: u64) -> io::Result<()> {

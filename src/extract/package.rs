@@ -3,7 +3,7 @@
 use std::{
     cell::Cell,
     collections::HashMap,
-    io::{Cursor, Read},
+    io::{Cursor, ErrorKind, Read},
     rc::Rc,
 };
 
@@ -73,17 +73,27 @@ impl<'a> Package<'a> {
             .archive
             .by_index(*place)
             .map_err(|error| refused(&error))?;
-        // What the archive says of the size is not believed, and what a damaged part unpacks to counts too.
+        let too_large = ExtractError::TooLarge {
+            limit: Limit::Unpacked(MAX_UNPACKED_BYTES),
+        };
+        // A size that the archive admits to is refused before it is unpacked; a smaller one is not believed, and what a
+        // damaged part unpacks to counts too.
         let mut bytes = Vec::new();
+        let admitted = usize::try_from(file.size().min(self.left.get() + 1)).unwrap_or(usize::MAX);
+        if file.size() > self.left.get() || bytes.try_reserve_exact(admitted).is_err() {
+            return Err(too_large);
+        }
         let unpacked = file.take(self.left.get() + 1).read_to_end(&mut bytes);
         let Some(left) = self.left.get().checked_sub(bytes.len() as u64) else {
-            return Err(ExtractError::TooLarge {
-                limit: Limit::Unpacked(MAX_UNPACKED_BYTES),
-            });
+            return Err(too_large);
         };
         self.left.set(left);
-        unpacked.map_err(|_| ExtractError::corrupt("a part of it cannot be unpacked"))?;
-        Ok(Some(bytes))
+        match unpacked {
+            Ok(_) => Ok(Some(bytes)),
+            // Memory ran out before the allowance did.
+            Err(error) if error.kind() == ErrorKind::OutOfMemory => Err(too_large),
+            Err(_) => Err(ExtractError::corrupt("a part of it cannot be unpacked")),
+        }
     }
 
     /// The text of a part, if there is such a part.
@@ -209,6 +219,18 @@ mod tests {
         package.left.set(1 << 19);
         let error = package.part("word/document.xml").expect_err("too much");
         assert!(matches!(error, ExtractError::TooLarge { .. }), "{error:?}");
+    }
+
+    #[test]
+    fn a_size_beyond_the_allowance_is_refused_before_it_is_unpacked() {
+        let mut bytes = zip("a", &[b' '; 1000]);
+        let directory = bytes.windows(4).position(|mark| mark == b"PK\x01\x02");
+        let size = directory.expect("a directory") + 24;
+        bytes[size..size + 4].copy_from_slice(&(1_u32 << 30).to_le_bytes());
+        let mut package = Package::open(&bytes).expect("a zip");
+        let error = package.bytes("a").expect_err("too much");
+        assert!(matches!(error, ExtractError::TooLarge { .. }), "{error:?}");
+        assert_eq!(package.left.get(), MAX_UNPACKED_BYTES);
     }
 
     #[test]

@@ -29,13 +29,30 @@ use crate::{
 #[derive(Debug)]
 struct Check {
     name: &'static str,
-    /// What works, or what is wrong and what to do about it.
-    found: Result<String, String>,
+    found: Found,
 }
 
 impl Check {
-    fn new(name: &'static str, found: Result<String, String>) -> Self {
+    fn new(name: &'static str, found: impl Into<Found>) -> Self {
+        let found = found.into();
         Self { name, found }
+    }
+}
+
+/// How a part is.
+#[derive(Debug)]
+enum Found {
+    /// What works.
+    Well(String),
+    /// What works, and is less safe than it could be.
+    Warning(String),
+    /// What is wrong and what to do about it.
+    Problem(String),
+}
+
+impl From<Result<String, String>> for Found {
+    fn from(found: Result<String, String>) -> Self {
+        found.map_or_else(Self::Problem, Self::Well)
     }
 }
 
@@ -50,7 +67,12 @@ impl Findings {
     /// Whether nothing is wrong.
     #[must_use]
     pub fn is_well(&self) -> bool {
-        self.checks.iter().all(|check| check.found.is_ok())
+        self.problems() == 0
+    }
+
+    fn problems(&self) -> usize {
+        let is_problem = |check: &&Check| matches!(check.found, Found::Problem(_));
+        self.checks.iter().filter(is_problem).count()
     }
 
     /// Whether the settings themselves are wrong.
@@ -64,15 +86,12 @@ impl fmt::Display for Findings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for check in &self.checks {
             match &check.found {
-                Ok(well) => writeln!(f, "ok       {:<10}{well}", check.name)?,
-                Err(problem) => writeln!(f, "PROBLEM  {:<10}{problem}", check.name)?,
+                Found::Well(well) => writeln!(f, "ok       {:<10}{well}", check.name)?,
+                Found::Warning(warning) => writeln!(f, "WARNING  {:<10}{warning}", check.name)?,
+                Found::Problem(problem) => writeln!(f, "PROBLEM  {:<10}{problem}", check.name)?,
             }
         }
-        let problems = self
-            .checks
-            .iter()
-            .filter(|check| check.found.is_err())
-            .count();
+        let problems = self.problems();
         write!(
             f,
             "{problems} problem{}",
@@ -85,10 +104,10 @@ impl fmt::Display for Findings {
 pub async fn examine(source: &Source, program: PathBuf) -> Findings {
     let misconfigured = Config::load(source, program.clone()).err();
     let mut checks = match &misconfigured {
-        None => vec![Check::new("settings", Ok("complete".to_owned()))],
+        None => vec![Check::new("settings", Found::Well("complete".to_owned()))],
         Some(problems) => {
             let each = problems.0.iter();
-            each.map(|problem| Check::new("settings", Err(problem.clone())))
+            each.map(|problem| Check::new("settings", Found::Problem(problem.clone())))
                 .collect()
         }
     };
@@ -116,12 +135,12 @@ async fn examine_database(settings: &config::Database) -> Vec<Check> {
         Err(error) => {
             return vec![Check::new(
                 "database",
-                Err(connection("DATABASE_URL", &error)),
+                Found::Problem(connection("DATABASE_URL", &error)),
             )];
         }
     };
     let mut checks = vec![
-        Check::new("database", Ok("answers".to_owned())),
+        Check::new("database", Found::Well("answers".to_owned())),
         Check::new("schema", examine_schema(&db).await),
         Check::new("rights", examine_rights(&db).await),
         Check::new("listen", examine_listening(settings).await),
@@ -156,11 +175,11 @@ async fn examine_schema(db: &Db) -> Result<String, String> {
     ))
 }
 
-async fn examine_rights(db: &Db) -> Result<String, String> {
+async fn examine_rights(db: &Db) -> Found {
     match db.is_powerful().await {
-        Ok(false) => Ok("the connection has the worker's rights and no more".to_owned()),
-        Ok(true) => Ok("the connection may do more than the worker needs; the role orion_ingest would be enough".to_owned()),
-        Err(error) => Err(Chain(&error).to_string()),
+        Ok(false) => Found::Well("the connection has the worker's rights and no more".to_owned()),
+        Ok(true) => Found::Warning("the connection may do more than the worker needs; give a login the role orion_ingest and use that in DATABASE_URL".to_owned()),
+        Err(error) => Found::Problem(Chain(&error).to_string()),
     }
 }
 
@@ -174,9 +193,11 @@ async fn examine_listening(settings: &config::Database) -> Result<String, String
 }
 
 /// Sends a small file through a child process, as the worker will.
-async fn examine_sandbox(settings: sandbox::Settings) -> Result<String, String> {
-    let spawner = Spawner::new().map_err(|error| format!("cannot start a thread: {error}"))?;
-    let sandbox = Sandbox::new(settings, spawner);
+async fn examine_sandbox(settings: sandbox::Settings) -> Found {
+    let sandbox = match Spawner::new() {
+        Ok(spawner) => Sandbox::new(settings, spawner),
+        Err(error) => return Found::Problem(format!("cannot start a thread: {error}")),
+    };
     let hints = Hints {
         name: "doctor.txt".to_owned(),
         mime_type: "text/plain".to_owned(),
@@ -189,14 +210,25 @@ async fn examine_sandbox(settings: sandbox::Settings) -> Result<String, String> 
             "well".into(),
         )
         .await;
-    document
-        .map(|_| "child processes work within their limits".to_owned())
-        .map_err(|error| {
-            format!(
-                "{}; check EXTRACT_MEMORY_BYTES and the container's memory limit",
-                Chain(&error)
-            )
-        })
+    let freedom = match document {
+        Ok(_) => sandbox.freedom().await,
+        Err(error) => Err(error),
+    };
+    match freedom {
+        Ok(freedom) if freedom.is_none() => Found::Well(format!(
+            "child processes work within {}; no files, network or programs",
+            sandbox.limits()
+        )),
+        Ok(freedom) => Found::Warning(format!(
+            "child processes work within {}, but this system lets them reach {}: it has no seccomp, or the container forbids it",
+            sandbox.limits(),
+            freedom.reach()
+        )),
+        Err(error) => Found::Problem(format!(
+            "{}; check EXTRACT_MEMORY_BYTES and the container's memory limit",
+            Chain(&error)
+        )),
+    }
 }
 
 async fn examine_storage(settings: objects::Settings) -> Result<String, String> {

@@ -72,6 +72,7 @@ pub async fn run(
     let mut beside = JoinSet::new();
     beside.spawn(shutdown.clone().follow(signals, app.grace));
     tracing::info!(concurrency = app.concurrency, model = %app.embedder.model().name, "working");
+    beside.spawn(say_what_children_can_do(app.clone()));
     if let Some(listener) = services.listener {
         beside.spawn(listener.run(hint.clone()));
     }
@@ -100,6 +101,22 @@ pub async fn run(
         return Err(WorkerError::ModelChanged);
     }
     Ok(ending?)
+}
+
+/// Says once under which limits files are read: a kernel or a container may not have all of them.
+async fn say_what_children_can_do(app: Arc<App>) {
+    let limits = app.sandbox.limits();
+    match app.sandbox.freedom().await {
+        Ok(freedom) if freedom.is_none() => {
+            tracing::info!(%limits, "files are read in child processes without files, network or programs of their own");
+        }
+        Ok(freedom) => {
+            tracing::warn!(%limits, reach = %freedom.reach(), "files are read in child processes that this system does not confine: it has no seccomp, or the container forbids it");
+        }
+        Err(error) => {
+            tracing::warn!(error = %Chain(&error), "child processes do not say what they can do");
+        }
+    }
 }
 
 /// Waits until the answers under way are booked; not for long once everybody was asked to leave: a request that is not

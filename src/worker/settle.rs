@@ -139,8 +139,12 @@ async fn settle(
 ) -> (Outcome, Option<Code>, usize) {
     let (ending, result) = decide(lease, app.max_attempts, &end);
     log(&end, &result);
+    let death = match &end {
+        End::Failed(error) => error.death(),
+        End::Committed(_) | End::Exhausted | End::Panicked | End::LeaseLost | End::Leaving => None,
+    };
     let written = tokio::select! {
-        written = write(app, lease, &ending) => written,
+        written = write(app, lease, &ending, death) => written,
         () = shutdown.overtime() => {
             tracing::warn!("left unsettled; the file comes due again when its lease runs out");
             return (Outcome::Lost, None, 0);
@@ -252,10 +256,20 @@ fn log(end: &End, (outcome, code, chunks): &(Outcome, Option<Code>, usize)) {
 }
 
 /// Tries until the database answers or the lease is over; then the file comes due by itself.
-async fn write(app: &App, lease: &Lease, ending: &Ending) -> Result<(), DbError> {
+async fn write(
+    app: &App,
+    lease: &Lease,
+    ending: &Ending,
+    death: Option<&[u8; 32]>,
+) -> Result<(), DbError> {
     let give_up_at = Instant::now() + app.lease_for;
     loop {
+        let noted = match death {
+            Some(sha256) => app.db.note_death(lease, sha256).await,
+            None => Ok(()),
+        };
         let written = match ending {
+            _ if noted.is_err() => noted,
             Ending::Nothing => return Ok(()),
             Ending::Release => app.db.release(lease).await,
             Ending::Retry {

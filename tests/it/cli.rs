@@ -579,6 +579,48 @@ async fn doctor_is_exit_0_when_all_is_well_and_2_when_settings_are_wrong() {
     assert!(said.out.contains("ok       database"), "{said:?}");
 }
 
+#[tokio::test]
+async fn doctor_warns_of_a_connection_that_may_do_more_than_the_worker() {
+    let place = Place::new().await;
+    place.run(&["doctor"]).await.prints(&[
+        "ok       rights",
+        "ok       extract",
+        "no files, network or programs",
+    ]);
+    let owner = place.stack.database_admin_url();
+    place
+        .run_with("DATABASE_URL", owner.expose_secret(), &["doctor"])
+        .await
+        .exits(0)
+        .prints(&["WARNING  rights", "orion_ingest", "0 problems"]);
+    // Without any attribute of its own, a login that may delete files may do too much, too.
+    place
+        .stack
+        .sql("do $$ begin create role deletes login password 'guessed' in role orion_ingest; exception when duplicate_object then null; end $$;
+              grant delete on files to deletes")
+        .await;
+    let mut url = url::Url::parse(owner.expose_secret()).unwrap();
+    url.set_username("deletes").unwrap();
+    url.set_password(Some("guessed")).unwrap();
+    place
+        .run_with("DATABASE_URL", url.as_str(), &["doctor"])
+        .await
+        .exits(0)
+        .prints(&["WARNING  rights"]);
+}
+
+#[tokio::test]
+async fn a_service_says_at_its_start_under_which_limits_files_are_read() {
+    let place = Place::new().await;
+    let mut service = place.start(&["--extract-timeout", "45s"]);
+    let line = service.logs("files are read in child processes").await;
+    assert_eq!(line["level"], "INFO", "{line}");
+    let limits = line["limits"].as_str().unwrap();
+    for limit in ["1024 MiB", "45s", "16 open files"] {
+        assert!(limits.contains(limit), "{limit} is not in {limits}");
+    }
+}
+
 // ---- signals
 
 #[tokio::test]
@@ -799,7 +841,7 @@ async fn the_embedded_stack_is_quiet_and_ends_with_the_command() {
     };
     let arguments = ["--embedded", "ingest", "note.txt", "--user", NOBODY];
     let said = run(&arguments).await.exits(0);
-    let expected = ["\"working\"", "\"committed\""];
+    let expected = ["\"working\"", "\"committed\"", "\"files are read in child"];
     let noise = said
         .err
         .lines()

@@ -227,6 +227,69 @@ async fn an_encoded_way_out_is_a_name_and_no_way_out() {
     assert_eq!(stack.provider().counts().requests, 0);
 }
 
+#[tokio::test]
+async fn addresses_other_buckets_and_letters_that_only_look_alike_lead_nowhere() {
+    let stack = Stack::new().await;
+    let (user, other) = (stack.user().await, stack.user().await);
+    let secret = format!("{other}/secret.txt");
+    stack
+        .objects()
+        .put(&secret, "secret".into(), "text/plain")
+        .await
+        .unwrap();
+    let endpoint = stack.objects_settings().endpoint;
+    let elsewhere = [
+        format!("{endpoint}/documents/{secret}"),
+        format!("https://elsewhere.example/{user}/a.txt"),
+        format!("//elsewhere.example/{user}/a.txt"),
+        format!("s3://documents/{user}/a.txt"),
+        format!("file:///{user}/a.txt"),
+        format!("../images/{user}/a.txt"),
+        format!("images/{user}/a.txt"),
+        format!("{user}/../../images/{user}/a.txt"),
+        format!("{user}\\..\\{secret}"),
+        format!(" {user}/a.txt"),
+        format!("\u{feff}{user}/a.txt"),
+        // A slash and dots of full width.
+        format!("{user}\u{ff0f}a.txt"),
+        format!("{{{user}}}/a.txt"),
+        user.to_string().replace('-', "") + "/a.txt",
+    ];
+    let nothing = [
+        // One name in both normal forms, of which storage has neither.
+        format!("{user}/caf\u{e9}.txt"),
+        format!("{user}/cafe\u{301}.txt"),
+        format!("{user}/\u{ff0e}\u{ff0e}/{secret}"),
+        format!("{user}/\u{2024}\u{2024}/{secret}"),
+        format!("{user}/a\u{202e}txt.exe"),
+        format!("{user}/a\r\nx: y.txt"),
+        format!("{user}/a#b?c=d.txt"),
+        format!("{user}/a.txt?versionId=1&x=../{secret}"),
+    ];
+    let mut files = Vec::new();
+    for (keys, code) in [
+        (&elsewhere[..], "path_not_owned"),
+        (&nothing[..], "object_missing"),
+    ] {
+        for key in keys {
+            let file = stack.row(user, "a.txt", "text/plain", key, 3).await;
+            stack
+                .set(file, "created_at = now() - interval '1 day'")
+                .await;
+            files.push((file, key, code));
+        }
+    }
+    stack.worker().await.drain().await;
+    for (file, key, code) in files {
+        assert_eq!(
+            stack.state(file).await.outcome(),
+            ("failed", Some(code)),
+            "{key}"
+        );
+    }
+    assert_eq!(stack.provider().counts().requests, 0);
+}
+
 async fn with_policy(stack: &Stack, policy: orion_ingest::config::PathPolicy) -> Worker {
     stack
         .worker_with(|config| config.worker.path_policy = policy)

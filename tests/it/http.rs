@@ -2,10 +2,12 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fs,
     net::SocketAddr,
 };
 
 use orion_ingest::{embedded::provider::faults::Fault, failure::Code};
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -143,6 +145,94 @@ fn labels_are_known(metrics: &BTreeMap<String, String>) -> bool {
         .filter_map(|name| name.split_once('{'))
         .flat_map(|(_, labels)| labels.trim_end_matches('}').split(','))
         .all(|label| known.contains(label.split_once('=').unwrap().1.trim_matches('"')))
+}
+
+#[tokio::test]
+async fn a_service_shows_nobody_a_secret_or_the_text_of_a_document() {
+    let place = Place::new().await;
+    let user = place.stack.user().await;
+    let password = |url: &SecretString| {
+        let url = url::Url::parse(url.expose_secret()).unwrap();
+        url.password().unwrap().to_owned()
+    };
+    let secrets = [
+        password(&place.stack.database_url()),
+        password(&place.stack.database_admin_url()),
+        place
+            .stack
+            .objects_settings()
+            .secret_access_key
+            .expose_secret()
+            .to_owned(),
+        crate::program::PROVIDER_KEY.to_owned(),
+        "tokenwords".to_owned(),
+        "heronwords".to_owned(),
+    ];
+    let mut command = place.command(&["--http-addr", "127.0.0.1:0"]);
+    command
+        .env("RUST_LOG", "trace")
+        .env("STORAGE_S3_SESSION_TOKEN", "tokenwords");
+    let mut service = Running::start(command);
+    let line = service.logs("serving /healthz").await;
+    let address: SocketAddr = line["address"].as_str().unwrap().parse().unwrap();
+    for (name, text) in [
+        ("heronwords.txt", "heronwords stand still"),
+        ("heronwords.pdf", "%PDF-1.7 heronwords"),
+        ("heronwords.docx", "PK\u{3}\u{4} heronwords"),
+    ] {
+        place.stack.file(user, name, text).await;
+    }
+    service.logs("committed").await;
+    let mut shown = String::new();
+    for path in [
+        "/",
+        "/healthz",
+        "/readyz",
+        "/metrics",
+        "/heronword",
+        "/files",
+        "/metrics?user=1",
+    ] {
+        let (_, head, body) = get(address, path).await;
+        shown += &head;
+        shown += &body;
+    }
+    // Its own arguments and those of its children are for every user of the machine to see.
+    let mut lines = 0;
+    for entry in fs::read_dir("/proc").unwrap() {
+        if let Ok(line) = fs::read_to_string(entry.unwrap().path().join("cmdline")) {
+            lines += usize::from(line.contains("extract-child"));
+            shown += &line;
+        }
+    }
+    assert!(lines > 0, "a child waits for the next file");
+    service.terminate();
+    let (_, said) = service.ends().await;
+    for secret in secrets {
+        for (what, text) in [
+            ("shown", &shown),
+            ("logged", &said.err),
+            ("printed", &said.out),
+        ] {
+            assert!(!text.contains(&secret), "{secret} is {what}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_served_unless_asked_for_and_nowhere_but_where_one_says() {
+    let place = Place::new().await;
+    let mut silent = place.start(&[]);
+    silent.logs("working").await;
+    silent.terminate();
+    assert!(!silent.ends().await.1.err.contains("serving"));
+    // A port alone could be taken for every address of the machine.
+    for port in ["8080", ":8080"] {
+        let said = place.run(&["--http-addr", port]).await.exits(2);
+        said.complains_of(&["HTTP_ADDR", "127.0.0.1:8080"]);
+    }
+    let (_service, address) = service(&place).await;
+    assert!(address.ip().is_loopback(), "{address}");
 }
 
 #[tokio::test]

@@ -402,6 +402,33 @@ async fn one_persons_many_files_hold_up_anothers_by_one_round() {
 }
 
 #[tokio::test]
+async fn a_flood_of_ten_thousand_files_delays_two_others_by_no_more_than_a_round_of_claims() {
+    let stack = Stack::new().await;
+    let (flood, one, other) = (stack.user().await, stack.user().await, stack.user().await);
+    stack
+        .sql(&format!(
+            "insert into files (user_id, original_name, storage_path, mime_type, file_size, due_at)
+             select '{flood}', n || '.txt', '{flood}/' || n, 'text/plain', 1, now() - interval '1 day'
+             from generate_series(1, 10000) n"
+        ))
+        .await;
+    let db = stack.worker().await.app.db.clone();
+    for round in 0..20 {
+        let mut notes = vec![stack.row(one, "note.txt", "text/plain", "x", 1).await];
+        if round % 2 == 0 {
+            notes.push(stack.row(other, "note.txt", "text/plain", "x", 1).await);
+        }
+        // A file at a time, a round is as many claims as there are people.
+        let mut claimed = Vec::new();
+        for _ in 0..3 {
+            claimed.push(claim_one(&db).await.file);
+        }
+        let are_there = notes.iter().all(|note| claimed.contains(note));
+        assert!(are_there, "round {round}: {notes:?} are not in {claimed:?}");
+    }
+}
+
+#[tokio::test]
 async fn people_are_served_in_turn_and_each_ones_oldest_file_first() {
     let stack = Stack::new().await;
     let mut names = BTreeMap::new();

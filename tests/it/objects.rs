@@ -9,6 +9,7 @@ use orion_ingest::{
     objects::{CheckError, FetchError, Objects, Settings},
 };
 use sha2::{Digest as _, Sha256};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::stack::Stack;
 
@@ -129,6 +130,101 @@ async fn a_body_that_breaks_off_is_never_taken_for_the_object() {
         );
         assert_eq!(waits_for(&error), Some(Code::StorageUnavailable));
     }
+}
+
+/// A server that answers every request with these bytes and hangs up.
+async fn raw_server(answer: &'static [u8]) -> (String, tokio::task::JoinHandle<()>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}/storage/v1/s3", listener.local_addr().unwrap());
+    let serve = async move {
+        loop {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                request.push(socket.read_u8().await.unwrap());
+            }
+            socket.write_all(answer).await.unwrap();
+            socket.shutdown().await.unwrap();
+        }
+    };
+    #[expect(clippy::disallowed_methods, reason = "it ends with the test's runtime")]
+    let server = tokio::spawn(serve);
+    (endpoint, server)
+}
+
+#[tokio::test]
+async fn a_body_is_as_long_as_was_promised_or_no_object() {
+    let stack = Stack::new().await;
+    let at = |endpoint: &String| {
+        Objects::new(Settings {
+            endpoint: endpoint.clone(),
+            ..stack.objects_settings()
+        })
+    };
+    let (longer, _server) =
+        raw_server(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nteaspoon").await;
+    let object = at(&longer).fetch(KEY, LIMIT).await.unwrap();
+    assert_eq!(object.bytes, "tea");
+    assert_eq!(object.sha256, <[u8; 32]>::from(Sha256::digest("tea")));
+    let (shorter, _server) =
+        raw_server(b"HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\nteaspoon").await;
+    let error = at(&shorter).fetch(KEY, LIMIT).await.unwrap_err();
+    let is_cut = matches!(
+        error,
+        FetchError::Truncated {
+            received: 0..=8,
+            promised: Some(30),
+            ..
+        }
+    );
+    assert!(is_cut, "{error:?}");
+    // A promise that no memory could hold is refused for its size, and none is set aside.
+    let (vast, _server) =
+        raw_server(b"HTTP/1.1 200 OK\r\nContent-Length: 1152921504606846976\r\n\r\ntea").await;
+    let error = at(&vast).fetch(KEY, LIMIT).await.unwrap_err();
+    assert!(matches!(error, FetchError::TooLarge { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_gibibyte_in_one_object_is_refused_before_and_while_it_comes() {
+    let stack = with_report().await;
+    let object = stack.storage_folder().join("documents").join(KEY);
+    // Holes take no room on the disk.
+    std::fs::OpenOptions::new()
+        .write(true)
+        .open(object)
+        .unwrap()
+        .set_len(1 << 30)
+        .unwrap();
+    let error = stack.objects().fetch(KEY, LIMIT).await.unwrap_err();
+    let FetchError::TooLarge { bytes, .. } = error else {
+        panic!("{error:?}");
+    };
+    assert_eq!(bytes, 1 << 30);
+    stack.storage_faults().next(1, Fault::HideLength);
+    let error = stack.objects().fetch(KEY, LIMIT).await.unwrap_err();
+    let FetchError::TooLarge { bytes, .. } = error else {
+        panic!("{error:?}");
+    };
+    assert!(bytes < 2 * LIMIT, "{bytes} bytes were taken");
+}
+
+#[tokio::test]
+async fn an_object_that_changes_is_read_in_one_version() {
+    let stack = with_report().await;
+    let first = stack.objects().fetch(KEY, LIMIT).await.unwrap();
+    let before = stack.storage_faults().requests();
+    let other: Bytes = vec![7; 200_000].into();
+    let objects = stack.objects();
+    objects
+        .put(KEY, other.clone(), "application/pdf")
+        .await
+        .unwrap();
+    let second = objects.fetch(KEY, LIMIT).await.unwrap();
+    assert_eq!((first.bytes, second.bytes), (content(), other));
+    assert_ne!(first.etag, second.etag);
+    // One request tells the size and brings the bytes: nothing can change in between.
+    assert_eq!(stack.storage_faults().requests() - before, 2);
 }
 
 #[tokio::test]

@@ -62,6 +62,14 @@ impl Said {
         self
     }
 
+    /// Fails the test unless stdout has these words.
+    pub(crate) fn prints(self, words: &[&str]) -> Self {
+        for word in words {
+            assert!(self.out.contains(word), "{word:?} is not in {self:#?}");
+        }
+        self
+    }
+
     /// Its one line of results.
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:#?}"))

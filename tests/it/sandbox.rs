@@ -4,6 +4,7 @@ use std::{
     fmt::Write as _,
     fs,
     io::{BufRead as _, BufReader, Read, Write},
+    os::unix::process::ExitStatusExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
@@ -641,6 +642,49 @@ fn a_child_limits_itself_before_it_reads() {
     assert!((60..=65).contains(&cpu), "{cpu}");
     drop(input);
     assert!(child.wait().unwrap().success());
+}
+
+#[tokio::test]
+async fn a_child_can_open_no_file_make_no_socket_and_start_no_program() {
+    let freedom = sandbox(PROGRAM, GIB).freedom().await.unwrap();
+    assert!(freedom.is_none(), "{freedom:?}");
+}
+
+#[tokio::test]
+async fn a_child_that_says_nothing_of_itself_is_no_confined_child() {
+    let silent = sandbox(bad_child("leaves.sh"), GIB);
+    assert!(silent.freedom().await.is_err());
+}
+
+#[test]
+fn a_child_that_uses_up_its_processor_time_is_ended_by_the_kernel() {
+    let mut child = real_child(std::process::id(), GIB);
+    let mut input = child.stdin.take().unwrap();
+    let body = b"tea ".repeat(12 << 20);
+    let start = Start {
+        hints: hints(),
+        settings: Some(ExtractSettings::new(&FileTypes::seeded())),
+        limits: Limits {
+            body_bytes: body.len() as u64,
+            cpu_seconds: 0,
+            response_bytes: 1 << 30,
+        },
+    };
+    frames::write(&mut input, Kind::Start, &start.encode().unwrap()).unwrap();
+    // It may die while it still reads.
+    drop(frames::write(&mut input, Kind::Bytes, &body));
+    drop(frames::write(&mut input, Kind::End, b""));
+    let ended = child.wait_with_output().unwrap().status;
+    assert_eq!(ended.signal(), Some(Signal::XCPU.as_raw()), "{ended:?}");
+}
+
+#[tokio::test]
+async fn a_file_of_more_pages_than_it_may_have_is_too_large() {
+    for (pages, code) in [(100, None), (101, Some(Code::TooLarge))] {
+        let read = read_by(PROGRAM.into(), &crate::work::pdf(&vec!["tea"; pages])).await;
+        let found = read.err().map(|error| error.verdict());
+        assert_eq!(found, code.map(|code| Verdict::Reject { code }), "{pages}");
+    }
 }
 
 #[test]

@@ -286,6 +286,11 @@ impl Stack {
         ]
     }
 
+    /// Where its objects lie, by bucket and key.
+    pub(crate) fn storage_folder(&self) -> PathBuf {
+        SHARED.servers.folder().join(&self.name)
+    }
+
     /// Makes this test's storage misbehave.
     pub(crate) fn storage_faults(&self) -> &Faults {
         self.storage.faults()

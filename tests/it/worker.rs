@@ -448,3 +448,33 @@ async fn a_file_that_harms_its_extractor_is_tried_again_and_then_given_up() {
     assert_eq!(row.outcome(), ("failed", Some("extract_crash")));
     assert_eq!(row.attempts, 2);
 }
+
+#[tokio::test]
+async fn two_deaths_on_the_same_bytes_are_final_and_on_other_bytes_are_not() {
+    let stack = Stack::new().await;
+    let user = stack.user().await;
+    let file = stack.file(user, "a.txt", "tea").await;
+    let worker = stack
+        .worker_with(|config| {
+            config.sandbox.program =
+                concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/children/leaves.sh").into();
+        })
+        .await;
+    for (bytes, attempts, status) in [
+        ("tea", 1, "pending"),
+        ("coffee", 2, "pending"),
+        ("coffee", 3, "failed"),
+    ] {
+        stack.replace(file, bytes).await;
+        stack.make_due(file).await;
+        worker.settle(1).await;
+        let row = stack.state(file).await;
+        assert_eq!(row.outcome(), (status, Some("extract_crash")), "{bytes}");
+        assert_eq!(row.attempts, attempts, "{bytes}");
+    }
+    // Whoever asks again asks for a new start.
+    stack.ask_again(user, file).await;
+    worker.settle(1).await;
+    let row = stack.state(file).await;
+    assert_eq!(row.outcome(), ("pending", Some("extract_crash")));
+}

@@ -10,5 +10,6 @@ select id as "id!: FileId",
     file_size::bigint as file_size,
     processing_attempts as "processing_attempts!",
     leases_lost as "leases_lost!",
+    fatal_sha256,
     created_at > now() - make_interval(secs => $6) as "upload_may_come!"
 from orion_ingest.claim_files($1, make_interval(secs => $2), $3, $4, $5)

@@ -1,4 +1,4 @@
-use proptest::{collection::vec, prelude::*};
+use proptest::{collection::vec, prelude::*, sample::Index};
 
 use super::{wire::HEADER, *};
 use crate::document::{Block, BlockKind};
@@ -65,6 +65,29 @@ proptest! {
         plausible.push(kind);
         plausible.extend(&bytes);
         for (kind, payload) in read_all(&plausible, 1 << 16).unwrap_or_default() {
+            drop(Response::decode(kind, &payload));
+            drop(Request::decode(kind, payload));
+        }
+    }
+
+    #[test]
+    fn a_damaged_talk_is_messages_or_an_error(
+        responses in vec(any_response(), 1..6),
+        harms in vec((any::<Index>(), any::<u8>()), 1..6),
+        end: Index,
+    ) {
+        let mut pipe = Vec::new();
+        for response in &responses {
+            let (kind, payload) = response.encode().unwrap();
+            write(&mut pipe, kind, &payload).unwrap();
+        }
+        for (at, byte) in harms {
+            let at = at.index(pipe.len());
+            pipe[at] = byte;
+        }
+        pipe.truncate(end.index(pipe.len()) + 1);
+        for (kind, payload) in read_all(&pipe, pipe.len() as u64).unwrap_or_default() {
+            prop_assert!(payload.len() <= pipe.len());
             drop(Response::decode(kind, &payload));
             drop(Request::decode(kind, payload));
         }

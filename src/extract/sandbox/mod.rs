@@ -22,7 +22,8 @@ use tokio::{
 
 pub use self::process::ALLOCATOR;
 use self::{idle::Idle, process::Process, talk::Answer};
-pub use super::child::{COMMAND, child_main};
+use super::child::MAX_FILES;
+pub use super::child::{COMMAND, Freedom, child_main};
 use super::{
     ExtractError, Hints, Settings as ExtractSettings,
     frames::{Limits, Start},
@@ -104,6 +105,15 @@ impl SandboxError {
         }
     }
 
+    /// Whether a child died of the file, or was killed for it.
+    #[must_use]
+    pub const fn is_death(&self) -> bool {
+        match self {
+            Self::Timeout { .. } | Self::Memory | Self::Crash { .. } => true,
+            Self::Extract(_) | Self::Spawn(_) => false,
+        }
+    }
+
     /// What the file's owner may see.
     #[must_use]
     pub fn public_message(&self) -> String {
@@ -169,6 +179,29 @@ impl Sandbox {
         }
         let fresh = Process::start(&self.settings, &self.spawner).map_err(SandboxError::Spawn)?;
         self.ask(owner, fresh, &request, &body, deadline).await
+    }
+
+    /// A child's limits, for people.
+    #[must_use]
+    pub fn limits(&self) -> String {
+        format!(
+            "{} MiB of memory, {}, {MAX_FILES} open files, {} children at a time",
+            self.settings.memory_bytes >> 20,
+            humantime::format_duration(self.settings.timeout),
+            self.settings.children
+        )
+    }
+
+    /// What a child of ours can do beyond computing: what the kernel lets us forbid shows when a child tries.
+    ///
+    /// # Errors
+    ///
+    /// No child, or one that does not answer.
+    pub async fn freedom(&self) -> Result<Freedom, SandboxError> {
+        let told = process::told_freedom(&self.settings, &self.spawner);
+        let told = time::timeout(self.settings.timeout, told).await;
+        told.map_err(|_elapsed| self.timeout())?
+            .map_err(SandboxError::Spawn)
     }
 
     async fn ask(

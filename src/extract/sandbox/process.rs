@@ -10,7 +10,11 @@ use tokio::{
 };
 
 use super::{
-    super::{Settings as ExtractSettings, frames::Start},
+    super::{
+        Settings as ExtractSettings,
+        child::{Freedom, TRY},
+        frames::Start,
+    },
     COMMAND, Settings,
     end::{Complaint, End},
     talk::{Answer, talk},
@@ -111,6 +115,14 @@ impl Process {
             complaint: self.complaint.words(),
         })
     }
+}
+
+/// Asks a child of its own, which ends with its answer.
+pub(super) async fn told_freedom(settings: &Settings, spawner: &Spawner) -> io::Result<Freedom> {
+    let mut command = command(settings);
+    command.arg(TRY).stdin(Stdio::null());
+    let said = spawner.spawn_async(command)?.wait_with_output().await?;
+    Ok(serde_json::from_slice(&said.stdout)?)
 }
 
 fn command(settings: &Settings) -> Command {

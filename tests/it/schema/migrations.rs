@@ -13,6 +13,7 @@ const THIRD: &str = include_str!("../../../migrations/003_formats.sql");
 const FOURTH: &str = include_str!("../../../migrations/004_budgets.sql");
 const FIFTH: &str = include_str!("../../../migrations/005_search.sql");
 const SIXTH: &str = include_str!("../../../migrations/006_turns.sql");
+const SEVENTH: &str = include_str!("../../../migrations/007_hardening.sql");
 
 /// A database without anything in it, beside the stack's own.
 async fn blank(stack: &Stack) -> PgConnection {
@@ -108,13 +109,14 @@ fn assert_same(before: &[String], after: &[String]) {
     assert_eq!(only_in(after, before), Vec::<String>::new(), "new");
 }
 
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     "001_initial_schema",
     "002_ingestion",
     "003_formats",
     "004_budgets",
     "005_search",
     "006_turns",
+    "007_hardening",
 ];
 
 fn applied() -> Vec<Step> {
@@ -133,11 +135,11 @@ async fn an_empty_database_is_prepared_and_repeating_it_changes_nothing() {
     let again = migrated(&mut blank).await;
     assert_eq!(
         again.to_string(),
-        "was there 001_initial_schema\nwas there 002_ingestion\nwas there 003_formats\nwas there 004_budgets\nwas there 005_search\nwas there 006_turns\nseeded    file types and sample prompts"
+        "was there 001_initial_schema\nwas there 002_ingestion\nwas there 003_formats\nwas there 004_budgets\nwas there 005_search\nwas there 006_turns\nwas there 007_hardening\nseeded    file types and sample prompts"
     );
     assert_same(&first, &picture(&mut blank).await);
 
-    for file in [FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH] {
+    for file in [FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, SEVENTH] {
         psql(&mut blank, file).await;
     }
     // The files themselves may be repeated.
@@ -155,7 +157,8 @@ async fn an_empty_database_is_prepared_and_repeating_it_changes_nothing() {
             "3,formats",
             "4,budgets",
             "5,search",
-            "6,turns"
+            "6,turns",
+            "7,hardening"
         ]
     );
     let elsewhere = row(
@@ -170,7 +173,7 @@ async fn an_empty_database_is_prepared_and_repeating_it_changes_nothing() {
 async fn files_that_were_applied_by_psql_are_adopted_as_they_are() {
     let stack = Stack::new().await;
     let mut blank = blank(&stack).await;
-    for file in [FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH] {
+    for file in [FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, SEVENTH] {
         psql(&mut blank, file).await;
     }
     let before = picture(&mut blank).await;
@@ -472,7 +475,7 @@ async fn age(connection: &mut PgConnection) {
              create function cleanup_test_data() returns void language sql as '';
              alter table files drop column due_at, drop column lease_token, drop column leases_lost,
                  drop column processing_attempts, drop column processing_error, drop column processing_error_code,
-                 drop column processed_at, drop column content_sha256;
+                 drop column processed_at, drop column content_sha256, drop column fatal_sha256;
              alter table document_chunks drop column embedding_model, drop column token_count, drop column content_sha256;
              insert into files (id, user_id, original_name, storage_path, mime_type, file_size, processing_status, chunk_count) values
                  ('{ADA}', '{ADA}', 'done', 'x', 'text/plain', 1, 'completed', 1),
@@ -493,7 +496,7 @@ async fn a_live_database_is_adopted_without_putting_anything_back_into_the_queue
     let Step::Adopted { added, .. } = &report.steps[0] else {
         panic!("{report}");
     };
-    assert_eq!(added.len(), 11, "{report}");
+    assert_eq!(added.len(), 12, "{report}");
     assert!(added.contains(&"files.due_at".to_owned()), "{report}");
     assert!(
         report.to_string().starts_with(

@@ -1,5 +1,6 @@
 //! The database by itself: what the migrations make of it, who may do what, and what its functions promise.
 
+mod attacks;
 mod claims;
 mod functions;
 mod migrations;

@@ -305,7 +305,7 @@ authenticated UPDATE system_prompt_templates: category content description is_pu
 authenticated UPDATE user_profiles: avatar_url display_name preferred_model_name preferred_model_provider
 orion_ingest INSERT files: conversation_id file_size id mime_type original_name storage_path user_id
 orion_ingest UPDATE active_models: activated_at
-orion_ingest UPDATE files: chunk_count content_sha256 due_at extracted_text lease_token leases_lost processed_at processing_attempts processing_error processing_error_code processing_status
+orion_ingest UPDATE files: chunk_count content_sha256 due_at extracted_text fatal_sha256 lease_token leases_lost processed_at processing_attempts processing_error processing_error_code processing_status
 orion_ingest UPDATE tenants: head_at turn_at
 orion_ingest UPDATE turns: head_at turn_at
 orion_ingest UPDATE user_profiles: total_cost_usd total_tokens_used";
