@@ -42,6 +42,9 @@ pub use search::Hit;
 use time::OffsetDateTime;
 pub use unnamed::Unnamed;
 
+/// How long an idle connection is taken to be alive.
+const TRUSTED_FOR: Duration = Duration::from_secs(1);
+
 /// How long the owner's connection may take.
 const ADMIN_WITHIN: Duration = Duration::from_secs(10);
 
@@ -89,6 +92,16 @@ impl Db {
             .max_connections(settings.max_connections)
             .acquire_timeout(settings.acquire_within)
             .after_connect(|connection, _| Box::pin(learn_types(connection)))
+            // One that was just given back was found alive then; each look is a round trip.
+            .test_before_acquire(false)
+            .before_acquire(|connection, meta| {
+                Box::pin(async move {
+                    if meta.idle_for > TRUSTED_FOR {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
             .after_release(|connection, _| {
                 // Else the largest statement of each connection would stay in memory for good.
                 connection.shrink_buffers();
