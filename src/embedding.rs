@@ -7,6 +7,7 @@
 
 mod books;
 mod budget;
+mod interest;
 mod place;
 mod pump;
 mod request;
@@ -24,8 +25,8 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::request::PROBE;
+use self::{interest::Waiting, place::Places, pump::Order, request::Desk};
 pub use self::{place::Place, pump::Pump};
-use self::{place::Places, pump::Order, request::Desk};
 use crate::{
     db::{Db, DbError},
     document::{FileId, Model, UserId},
@@ -309,9 +310,11 @@ impl Embedder {
     ) -> Result<Vec<Vec<f32>>, EmbeddingError> {
         let pieces = job.pieces.clone();
         let (answer, vectors) = oneshot::channel();
+        let waiting = Waiting::default();
         let order = Order {
             job,
             answer,
+            waiting: waiting.watch(),
             expecting,
         };
         self.orders

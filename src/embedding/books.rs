@@ -290,7 +290,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::embed::batcher::Input;
+    use crate::{embed::batcher::Input, embedding::interest::Interest};
 
     fn wanted(user: u128, file: u128, tokens: u32) -> Wanted {
         Wanted {
@@ -301,6 +301,7 @@ mod tests {
                 tokens,
             },
             file: Some(FileId(Uuid::from_u128(file))),
+            interest: Interest::default(),
         }
     }
 

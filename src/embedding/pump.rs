@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, hash_map::Entry},
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, Weak, atomic::Ordering},
 };
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -11,7 +11,10 @@ use tokio::{
     time::{Duration, Instant, sleep_until, timeout},
 };
 
-use super::{EmbeddingError, Expected, Expecting, Job, Piece, Settings, Vectors, request::Desk};
+use super::{
+    EmbeddingError, Expected, Expecting, Job, Piece, Settings, Vectors, interest::Interest,
+    request::Desk,
+};
 use crate::{
     document::{FileId, UserId},
     embed::batcher::{Batcher, Input},
@@ -34,6 +37,8 @@ type Key = (UserId, [u8; 32]);
 pub(super) struct Order {
     pub(super) job: Job,
     pub(super) answer: oneshot::Sender<Result<Vectors, EmbeddingError>>,
+    /// Whether the file still waits.
+    pub(super) waiting: Weak<()>,
     pub(super) expecting: Expecting,
 }
 
@@ -43,6 +48,8 @@ pub(super) struct Wanted {
     pub(super) input: Input,
     /// `None` for a text that is not of a file.
     pub(super) file: Option<FileId>,
+    /// Who waits for it.
+    pub(super) interest: Interest,
 }
 
 /// What came of one request, and of those that it was divided into.
@@ -92,6 +99,7 @@ pub struct Pump {
 struct Waiters {
     file: Option<FileId>,
     jobs: Vec<u64>,
+    interest: Interest,
 }
 
 #[derive(Debug)]
@@ -187,6 +195,7 @@ impl Pump {
         let Order {
             job,
             answer,
+            waiting,
             expecting,
         } = order;
         let id = self.next_job;
@@ -199,9 +208,11 @@ impl Pump {
             let waiters = waiters.or_insert_with(|| Waiters {
                 file: job.file,
                 jobs: Vec::new(),
+                interest: Interest::default(),
             });
             if waiters.jobs.last() != Some(&id) {
                 waiters.jobs.push(id);
+                waiters.interest.add(waiting.clone());
                 missing += 1;
             }
             if is_new {
@@ -307,8 +318,12 @@ impl Pump {
             .pack()
             .into_iter()
             .filter_map(|input| {
-                let file = self.waiters.get(&(input.user, input.sha256))?.file;
-                Some(Wanted { input, file })
+                let waiters = self.waiters.get(&(input.user, input.sha256))?;
+                Some(Wanted {
+                    file: waiters.file,
+                    interest: waiters.interest.clone(),
+                    input,
+                })
             })
             .collect::<Vec<_>>();
         self.waiting_since = Instant::now();

@@ -42,6 +42,14 @@ use crate::{
 /// minute as a rule.
 const COOL_DOWN: u32 = 60;
 
+/// What came of a request that did not fail.
+enum Reply {
+    /// One for each text.
+    Vectors(Vec<Vec<f32>>),
+    /// It was not sent, or not again: some of its texts are not wanted any more.
+    Unwanted,
+}
+
 /// What all requests share.
 #[derive(Debug)]
 pub(super) struct Desk {
@@ -118,13 +126,13 @@ impl Desk {
         self.totals().reused_inputs += 1;
     }
 
-    /// Tries one request until it is answered, refused, or has been tried enough.
+    /// Tries one request until it is answered, refused, or has been tried enough, and as long as all of it is wanted.
     async fn persist(
         &self,
         batch: &[Wanted],
         dialect: Dialect,
         turn: &mut Option<OwnedSemaphorePermit>,
-    ) -> Result<Vec<Vec<f32>>, EmbeddingError> {
+    ) -> Result<Reply, EmbeddingError> {
         let began = Instant::now();
         let mut tries = Tries::new(self.retry_after);
         let tokens = batch.iter().map(|wanted| wanted.input.tokens).sum();
@@ -133,6 +141,9 @@ impl Desk {
                 .reserve(tokens)
                 .await
                 .inspect_err(|error| self.note(error))?;
+            if batch.iter().any(|wanted| !wanted.interest.is_left()) {
+                return Ok(Reply::Unwanted);
+            }
             drop(turn.take());
             let left_at = Instant::now();
             let error = match self.request(batch, dialect, tokens).await {
@@ -140,7 +151,7 @@ impl Desk {
                     *self.lock_answered_at() = Some(Instant::now());
                     self.gives_other_lengths.store(false, Ordering::Relaxed);
                     self.publish_unless_closed(State::Ready);
-                    return Ok(vectors);
+                    return Ok(Reply::Vectors(vectors));
                 }
                 Err(error) => error,
             };

@@ -319,6 +319,36 @@ async fn a_worker_that_notices_a_lost_lease_drops_the_file_and_what_was_paid_is_
 }
 
 #[tokio::test]
+async fn a_request_that_failed_is_not_sent_again_for_a_file_that_is_no_longer_ours() {
+    let stack = Stack::new().await;
+    let user = stack.user().await;
+    let file = stack.file(user, "a.txt", "tea").await;
+    let worker = stack
+        .worker_with(|config| {
+            config.worker.lease_for = Duration::from_millis(900);
+            config.worker.concurrency = 1;
+        })
+        .await;
+    let mut watch = stack.watch().await;
+    let faults = &stack.provider().faults;
+    faults.next_requests(1, &Fault::Status { status: 500 });
+    faults.hold();
+    let (settled, ()) = tokio::join!(worker.settle(1), async {
+        watch.until_claimed(file).await;
+        stack.provider().seen(|counts| counts.requests == 1).await;
+        stack.replace(file, "coffee").await;
+        stack.ask_again(user, file).await;
+    });
+    assert_eq!(settled[0].outcome, Outcome::Lost);
+    faults.release();
+    worker.drain().await;
+    assert_eq!(stack.chunks(file).await[0].content, "coffee");
+    let counts = stack.provider().counts();
+    assert_eq!(counts.billed_inputs, 1, "nobody waits for tea: {counts:?}");
+    stack.keeps_its_promises().await;
+}
+
+#[tokio::test]
 async fn a_worker_cut_off_from_the_database_gives_its_file_up_and_books_its_answer_later() {
     let stack = Stack::new().await;
     let file = stack.file(stack.user().await, "a.txt", "tea").await;
