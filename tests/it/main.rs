@@ -5,6 +5,7 @@
 )]
 
 mod budget;
+mod chaos;
 mod cli;
 mod codes;
 mod commit;
