@@ -24,6 +24,7 @@ use crate::{
     },
     document::{FileId, Model, UserId},
     embed::{openai::Answer, price::cost_usd},
+    failpoint::{self, Line},
 };
 
 /// Tries to book an answer that the database refuses; while it is merely unavailable there is no limit.
@@ -79,6 +80,7 @@ impl Books {
         let texts: Vec<_> = lookups.iter().flat_map(texts).collect();
         let mut tx = self.db.begin().await?;
         let mut known = ledger::recall(&mut tx, &self.model, &texts).await?;
+        failpoint::reach(Line::Recalled);
         let costs: Vec<u64> = lookups.iter().map(|lookup| lookup.costs(&known)).collect();
         let buyers = lookups.iter().zip(&costs).filter(|(_, cost)| **cost > 0);
         let buyers: BTreeSet<Uuid> = buyers.map(|(lookup, _)| lookup.user.0).collect();
@@ -233,6 +235,7 @@ impl Books {
     async fn persist_once(&self, settlement: &Settlement) -> Result<(), DbError> {
         let mut tx = self.db.begin().await?;
         ledger::settle(&mut tx, settlement).await?;
+        failpoint::reach(Line::Booking);
         Ok(tx.commit().await?)
     }
 

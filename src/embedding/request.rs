@@ -36,6 +36,7 @@ use crate::{
         concurrency::Concurrency,
         openai::{Client, Dialect},
     },
+    failpoint::{self, Line},
 };
 
 /// How long nothing is sent after a refusal that only a person can cure, in first pauses between two tries: half a
@@ -176,8 +177,10 @@ impl Desk {
         dialect: Dialect,
         tokens: u32,
     ) -> Result<Vec<Vec<f32>>, EmbeddingError> {
+        failpoint::reach(Line::Reserved);
         self.books.check_spend(tokens).await?;
         let request = self.books.record(batch.len(), tokens).await?;
+        failpoint::reach(Line::Recorded);
         let texts = batch
             .iter()
             .map(|wanted| Arc::clone(&wanted.input.text))
@@ -190,8 +193,10 @@ impl Desk {
             Ok(answer) => {
                 self.lock_concurrency()
                     .answered(tokens, sent_at, Instant::now(), in_flight);
+                failpoint::reach(Line::Answered);
                 // Booked before anything else: it is paid for.
                 let vectors = self.books.settle(request, batch, answer).await;
+                failpoint::reach(Line::Booked);
                 self.budget.hear(reply.announced).await;
                 Ok(vectors?)
             }

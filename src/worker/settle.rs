@@ -13,6 +13,7 @@ use crate::{
     app::App,
     db::DbError,
     document::{FileId, Lease},
+    failpoint::{self, Line},
     failure::{Code, Verdict},
     ingest::{IngestError, ingest},
     lease,
@@ -258,13 +259,17 @@ async fn write(app: &App, lease: &Lease, ending: &Ending) -> Result<(), DbError>
     loop {
         let written = match ending {
             Ending::Nothing => return Ok(()),
-            Ending::Release => app.db.release(lease).await,
+            Ending::Release => {
+                failpoint::reach(Line::Releasing);
+                app.db.release(lease).await
+            }
             Ending::Retry {
                 charge,
                 after,
                 code,
                 message,
             } => {
+                failpoint::reach(Line::Retrying);
                 app.db
                     .retry(
                         lease,
@@ -278,13 +283,19 @@ async fn write(app: &App, lease: &Lease, ending: &Ending) -> Result<(), DbError>
                 charge,
                 code,
                 message,
-            } => app.db.reject(lease, *charge, *code, message).await,
+            } => {
+                failpoint::reach(Line::Rejecting);
+                app.db.reject(lease, *charge, *code, message).await
+            }
         };
         match written {
             Err(DbError::Unavailable(_)) if Instant::now() < give_up_at => {
                 tokio::time::sleep(SETTLE_AGAIN_AFTER).await;
             }
-            written => return written,
+            written => {
+                failpoint::reach(Line::Settled);
+                return written;
+            }
         }
     }
 }

@@ -9,6 +9,8 @@ mod chaos;
 mod cli;
 mod codes;
 mod commit;
+#[cfg(debug_assertions)]
+mod deaths;
 mod embedded;
 mod embedding;
 mod hints;
