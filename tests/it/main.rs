@@ -16,6 +16,7 @@ mod embedding;
 mod hints;
 mod http;
 mod layering;
+mod lease_states;
 mod leases;
 mod money;
 mod objects;
