@@ -234,18 +234,18 @@ impl World {
         let db = |number: usize| &self.workers[number % WORKERS];
         match deed {
             Deed::Claim(worker, most) => {
-                let claim = db(*worker).claim(*most, LEASE, &Scope::All);
-                return Outcome::Claimed(claim.await.expect("the database answers"));
+                let claim = Box::pin(db(*worker).claim(*most, LEASE, &Scope::All));
+                Outcome::Claimed(claim.await.expect("the database answers"))
             }
             Deed::Expire(place) => {
                 let expired = "due_at = now() - interval '1 millisecond'";
                 self.set(model.ids[*place], expired).await;
-                return Outcome::Done;
+                Outcome::Done
             }
             Deed::AskAgain(place) => {
                 self.set(model.ids[*place], "processing_status = 'pending'")
                     .await;
-                return Outcome::Done;
+                Outcome::Done
             }
             Deed::Renew(number)
             | Deed::Commit(number)
@@ -253,8 +253,8 @@ impl World {
             | Deed::Reject(number)
             | Deed::Release(number) => {
                 let number = *number;
-                let written = write(db(number), &model.leases[number], deed, number).await;
-                match written {
+                let written = write(db(number), &model.leases[number], deed, number);
+                match Box::pin(written).await {
                     Ok(()) => Outcome::Done,
                     Err(DbError::LeaseLost) => Outcome::Lost,
                     Err(error) => panic!("{deed:?}: {error:?}"),

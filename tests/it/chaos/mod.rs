@@ -154,53 +154,56 @@ async fn storm(
     let mut tally = Tally::default();
     for user in users {
         for _ in 0..BEFORE {
-            upload(stack, library, *user, dice.documents()).await;
+            upload(stack, library, *user, &dice.documents()).await;
         }
     }
     let ends_at = Instant::now() + plan.lasts;
     while Instant::now() < ends_at {
         let event = dice.event(plan.weather, users.len());
-        tally.count(&event);
-        befall(stack, users, crew, library, event).await;
+        if befall(stack, users, crew, library, &event).await {
+            tally.count(&event);
+        }
         sleep(dice.pause()).await;
         crew.look_after(stack);
     }
     tally
 }
 
+/// Whether it could happen: nobody is killed who is stopped.
 async fn befall(
     stack: &mut Stack,
     users: &[UserId],
     crew: &mut Crew,
     library: &mut Library,
-    event: Event,
-) {
+    event: &Event,
+) -> bool {
     match event {
-        Event::Kill(which) => drop(crew.kill(stack, which).await),
-        Event::Terminate(which) => drop(crew.terminate(stack, which)),
-        Event::Stop(which) => drop(crew.stop(which)),
+        Event::Kill(which) => return crew.kill(stack, *which).await,
+        Event::Terminate(which) => return crew.terminate(stack, *which),
+        Event::Stop(which) => return crew.stop(*which),
         Event::CrashDatabase => stack.crash_database().await,
         Event::CutConnections => {
             stack
                 .sql("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'orion_ingest'")
                 .await;
         }
-        Event::Storage(times, fault) => stack.storage_faults().next(times, fault),
-        Event::Provider(times, fault) => stack.provider().faults.next_requests(times, &fault),
-        Event::Upload(whose, documents) => upload(stack, library, users[whose], documents).await,
-        Event::Edit(which) => library.edit(stack, which).await,
-        Event::Delete(which) => library.delete(stack, which).await,
+        Event::Storage(times, fault) => stack.storage_faults().next(*times, *fault),
+        Event::Provider(times, fault) => stack.provider().faults.next_requests(*times, fault),
+        Event::Upload(whose, documents) => upload(stack, library, users[*whose], documents).await,
+        Event::Edit(which) => library.edit(stack, *which).await,
+        Event::Delete(which) => library.delete(stack, *which).await,
     }
+    true
 }
 
 async fn upload(
     stack: &Stack,
     library: &mut Library,
     user: UserId,
-    documents: Vec<(library::Kind, usize)>,
+    documents: &[(library::Kind, usize)],
 ) {
     for (kind, length) in documents {
-        library.add(stack, user, kind, length).await;
+        library.add(stack, user, *kind, *length).await;
     }
 }
 

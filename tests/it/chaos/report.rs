@@ -47,7 +47,7 @@ pub(super) struct Report {
     mixed: usize,
     files: usize,
     uploads: usize,
-    ended: i64,
+    lost: usize,
     /// Tokens that the provider billed.
     billed: u64,
     /// Of these, for texts that it had given vectors of before.
@@ -71,15 +71,16 @@ impl Report {
         findings: &Findings,
     ) -> Self {
         let counts = stack.provider().counts();
+        let ended = "select count(*) from files where processing_status in ('completed', 'failed')";
+        let ended = usize::try_from(stack.value::<i64>(ended).await).expect("a number of files");
+        let lost = library.documents.len() - ended;
         Self {
             tally,
             looks: findings.looks,
             mixed: findings.wrongs.len(),
             files: library.documents.len(),
             uploads: library.uploads,
-            ended: stack
-                .value("select count(*) from files where processing_status in ('completed', 'failed')")
-                .await,
+            lost,
             billed: counts.billed_tokens,
             repeated: counts.repeated_tokens,
             in_flight: stack
@@ -118,7 +119,7 @@ impl fmt::Display for Report {
              | {} | {} | {} | {} | {} | {} | {} | {needed} | {} | {} | {} |",
             self.files,
             self.uploads,
-            self.files as i64 - self.ended,
+            self.lost,
             self.looks,
             self.mixed,
             self.leases_lost,
