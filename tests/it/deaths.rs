@@ -38,6 +38,11 @@ enum Because {
 }
 
 impl Because {
+    /// A third of it passes before it is renewed; a worker that is to die of something else must not lose it before.
+    fn lease_seconds(self) -> &'static str {
+        if self == Self::Slow { "6" } else { "60" }
+    }
+
     fn of(line: Line) -> &'static [Self] {
         match line {
             Line::Claiming
@@ -111,7 +116,7 @@ impl Files {
             .stack
             .program(&["run"])
             .env(VARIABLE, format!("{line:?}"))
-            .env("LEASE_SECONDS", "3")
+            .env("LEASE_SECONDS", because.lease_seconds())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -166,7 +171,8 @@ async fn dies_at(line: Line, because: Because) {
         let row = stack.state(*file).await;
         assert_eq!(row.outcome(), ("completed", None), "{line:?}: {row:?}");
         assert_eq!(row.attempts, 0, "{line:?}: {row:?}");
-        assert!(row.leases_lost <= 1, "{line:?}: {row:?}");
+        let lost = row.leases_lost;
+        assert!(lost <= 1 || because == Because::Slow, "{line:?}: {row:?}");
     }
     assert_eq!(stack.chunks(files.edited).await.len(), 4);
     if let Some(blank) = files.blank {
