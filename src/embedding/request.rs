@@ -142,13 +142,11 @@ impl Desk {
                 .reserve(tokens)
                 .await
                 .inspect_err(|error| self.note(error))?;
-            if batch.iter().any(|wanted| !wanted.interest.is_left()) {
-                return Ok(Reply::Unwanted);
-            }
             drop(turn.take());
             let left_at = Instant::now();
             let error = match self.request(batch, dialect, tokens).await {
-                Ok(vectors) => {
+                Ok(Reply::Unwanted) => return Ok(Reply::Unwanted),
+                Ok(Reply::Vectors(vectors)) => {
                     *self.lock_answered_at() = Some(Instant::now());
                     self.gives_other_lengths.store(false, Ordering::Relaxed);
                     self.publish_unless_closed(State::Ready);
@@ -176,11 +174,16 @@ impl Desk {
         batch: &[Wanted],
         dialect: Dialect,
         tokens: u32,
-    ) -> Result<Vec<Vec<f32>>, EmbeddingError> {
+    ) -> Result<Reply, EmbeddingError> {
         failpoint::reach(Line::Reserved);
         self.books.check_spend(tokens).await?;
         let request = self.books.record(batch.len(), tokens).await?;
         failpoint::reach(Line::Recorded);
+        // Looked at last: the budget and the database may have taken longer than leases last.
+        if batch.iter().any(|wanted| !wanted.interest.is_left()) {
+            self.books.refuse(request).await?;
+            return Ok(Reply::Unwanted);
+        }
         let texts = batch
             .iter()
             .map(|wanted| Arc::clone(&wanted.input.text))
@@ -198,7 +201,7 @@ impl Desk {
                 let vectors = self.books.settle(request, batch, answer).await;
                 failpoint::reach(Line::Booked);
                 self.budget.hear(reply.announced).await;
-                Ok(vectors?)
+                Ok(Reply::Vectors(vectors?))
             }
             Err(error) => {
                 self.close(request, batch, &error, sent_at).await;

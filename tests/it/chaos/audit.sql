@@ -4,8 +4,10 @@ create schema chaos;
 create table chaos.claims (token uuid primary key, worker text not null);
 create table chaos.commits (transaction xid8, file_id uuid, primary key (transaction, file_id));
 create table chaos.requests (id uuid primary key, worker text not null);
--- Requests that were unanswered when their worker lost a lease: what a crash may have to pay again.
+-- Requests that were unanswered when their worker lost a lease, or that it sent before it can have noticed: what a crash may
+-- have to pay again.
 create table chaos.in_flight (id uuid primary key);
+create table chaos.losses (worker text not null, at timestamptz not null default clock_timestamp());
 create table chaos.charges (file_id uuid not null, code text, error text);
 create table chaos.wrongs (what text not null, worker text not null, file_id uuid);
 
@@ -35,6 +37,7 @@ begin
         perform chaos.wrong('wrote to a file that it does not hold', new.id);
     end if;
     if old.lease_token is not null and (is_claim or new.lease_token is null and me is distinct from holder) then
+        insert into chaos.losses values (holder);
         insert into chaos.in_flight
         select r.id from chaos.requests r join orion_ingest.embedding_requests e using (id)
         where r.worker = holder and e.state = 'uncertain'
@@ -68,6 +71,10 @@ create trigger chaos_note_deletes after delete on document_chunks referencing ol
 create function chaos.note_request() returns trigger language plpgsql security definer as $$
 begin
     insert into chaos.requests values (new.id, chaos.worker());
+    insert into chaos.in_flight
+    select new.id
+    where exists (
+        select from chaos.losses l where l.worker = chaos.worker() and l.at > clock_timestamp() - interval '2 seconds');
     return null;
 end $$;
 create trigger chaos_note after insert on orion_ingest.embedding_requests for each row execute function chaos.note_request();

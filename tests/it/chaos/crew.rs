@@ -15,6 +15,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
+use super::dice::Weather;
 use crate::{stack::Stack, work::PATIENCE};
 
 /// Workers at work.
@@ -53,19 +54,19 @@ pub(super) struct Crew {
     /// They were asked to end, and do so by themselves.
     leaving: Vec<Worker>,
     logs: TempDir,
-    lease_for: Duration,
+    weather: Weather,
     started: usize,
     /// What no worker should do.
     pub(super) wrongs: Vec<String>,
 }
 
 impl Crew {
-    pub(super) fn start(stack: &Stack, lease_for: Duration) -> Self {
+    pub(super) fn start(stack: &Stack, weather: Weather) -> Self {
         let mut crew = Self {
             at_work: Vec::new(),
             leaving: Vec::new(),
             logs: TempDir::new().expect("a folder"),
-            lease_for,
+            weather,
             started: 0,
             wrongs: Vec::new(),
         };
@@ -94,16 +95,24 @@ impl Crew {
         }
     }
 
-    /// Little patience with everything, so that much happens; and every connection says whose it is.
+    /// In chaos little patience with everything, so that much happens; where nothing is to be paid twice, enough for a busy
+    /// machine. And every connection says whose it is.
     fn settle_in(&self, command: &mut Command, stack: &Stack) {
+        let (answers, grace) = match self.weather {
+            Weather::Outages => ("15s", "20s"),
+            Weather::Chaos => ("5s", "2s"),
+        };
         let url = stack.database_url();
         let whose = format!("options=-c%20chaos.worker%3D{}", self.started);
         command
             .env("DATABASE_URL", format!("{}&{whose}", url.expose_secret()))
-            .env("LEASE_SECONDS", self.lease_for.as_secs().to_string())
+            .env(
+                "LEASE_SECONDS",
+                self.weather.lease_for().as_secs().to_string(),
+            )
             .env("POLL_INTERVAL", "500ms")
-            .env("SHUTDOWN_GRACE", "2s")
-            .env("EMBEDDING_TIMEOUT", "5s")
+            .env("SHUTDOWN_GRACE", grace)
+            .env("EMBEDDING_TIMEOUT", answers)
             .env("EMBEDDING_RPM", "3000")
             .env("EMBEDDING_TPM", "1000000")
             .env("EMBEDDING_BATCH_TOKENS", "4000")
@@ -139,7 +148,7 @@ impl Crew {
             return false;
         }
         worker.signal(Signal::STOP);
-        worker.goes_on_at = Some(Instant::now() + self.lease_for + LONGER);
+        worker.goes_on_at = Some(Instant::now() + self.weather.lease_for() + LONGER);
         true
     }
 
@@ -194,7 +203,7 @@ impl Crew {
 
     /// Empties the queue in fair weather.
     pub(super) async fn drain(&mut self, stack: &Stack) {
-        let arguments = ["--drain", "--timeout", "60s", "--allow-failures"];
+        let arguments = ["--drain", "--timeout", "5m", "--allow-failures"];
         let mut workers: Vec<Worker> = (0..2).map(|_| self.spawn(stack, &arguments)).collect();
         for worker in &mut workers {
             let status = worker.child.wait().await.expect("an end");

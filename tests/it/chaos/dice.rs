@@ -47,6 +47,16 @@ pub(super) enum Weather {
     Chaos,
 }
 
+impl Weather {
+    /// `LEASE_SECONDS`.
+    pub(super) fn lease_for(self) -> Duration {
+        match self {
+            Self::Outages => Duration::from_mins(1),
+            Self::Chaos => Duration::from_secs(4),
+        }
+    }
+}
+
 impl Dice {
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);

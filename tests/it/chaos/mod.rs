@@ -50,7 +50,6 @@ struct Plan {
     seed: u64,
     weather: Weather,
     lasts: Duration,
-    lease_for: Duration,
 }
 
 #[tokio::test]
@@ -59,7 +58,6 @@ async fn outages_lose_nothing_and_nothing_is_paid_twice() {
         seed: seed(),
         weather: Weather::Outages,
         lasts: Duration::from_secs(12),
-        lease_for: Duration::from_mins(1),
     })
     .await;
     assert_eq!(report.repeated, 0, "paid twice without a crash");
@@ -72,7 +70,6 @@ async fn chaos_loses_nothing_and_pays_twice_only_for_what_was_in_flight() {
         seed: seed(),
         weather: Weather::Chaos,
         lasts: Duration::from_secs(30),
-        lease_for: Duration::from_secs(4),
     })
     .await;
 }
@@ -84,7 +81,6 @@ async fn chaos_for_long() {
         seed: seed(),
         weather: Weather::Chaos,
         lasts: Duration::from_mins(number("CHAOS_MINUTES").unwrap_or(60)),
-        lease_for: Duration::from_secs(4),
     })
     .await;
 }
@@ -117,7 +113,7 @@ async fn run(plan: Plan) -> Report {
         users.clone(),
         end.clone(),
     ));
-    let mut crew = Crew::start(&stack, plan.lease_for);
+    let mut crew = Crew::start(&stack, plan.weather);
     let mut library = Library::default();
     let tally = storm(&mut stack, &plan, &users, &mut crew, &mut library).await;
     clear_up(&stack, &mut crew).await;

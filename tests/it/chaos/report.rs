@@ -52,7 +52,7 @@ pub(super) struct Report {
     billed: u64,
     /// Of these, for texts that it had given vectors of before.
     pub(super) repeated: u64,
-    /// Tokens of requests that were unanswered when their worker lost a lease.
+    /// Tokens of requests that were unanswered when their worker lost a lease, or for ever.
     in_flight: i64,
     /// Tokens of requests whose answers nobody has booked.
     uncertain: i64,
@@ -84,12 +84,19 @@ impl Report {
             billed: counts.billed_tokens,
             repeated: counts.repeated_tokens,
             in_flight: stack
-                .value("select coalesce(sum(tokens), 0)::bigint from chaos.in_flight join orion_ingest.embedding_requests using (id)")
+                .value(
+                    "select coalesce(sum(tokens), 0)::bigint from orion_ingest.embedding_requests
+                     where state = 'uncertain' or id in (select id from chaos.in_flight)",
+                )
                 .await,
             uncertain: stack.books().await.uncertain,
-            leases_lost: stack.value("select coalesce(sum(leases_lost), 0)::bigint from files").await,
+            leases_lost: stack
+                .value("select coalesce(sum(leases_lost), 0)::bigint from files")
+                .await,
             charged: stack
-                .value("select count(*) from chaos.charges where code not in ('corrupt', 'no_text')")
+                .value(
+                    "select count(*) from chaos.charges where code not in ('corrupt', 'no_text')",
+                )
                 .await,
             unusable: crew.logged(&["answer is unusable", "\"embed: "]),
         }
@@ -115,7 +122,7 @@ impl fmt::Display for Report {
         )?;
         writeln!(
             f,
-            "| files | uploads | lost | looks | mixed | leases lost | billed | needed | paid twice | in flight at crashes | uncertain |\n\
+            "| files | uploads | lost | looks | mixed | leases lost | billed | needed | paid twice | in flight | uncertain |\n\
              | {} | {} | {} | {} | {} | {} | {} | {needed} | {} | {} | {} |",
             self.files,
             self.uploads,
@@ -144,7 +151,7 @@ pub(super) async fn wrongs(
     wrongs.extend(audit.lines().map(str::to_owned));
     if report.repeated > report.in_flight.unsigned_abs() {
         wrongs.push(format!(
-            "{} tokens paid twice, {} in flight at crashes",
+            "{} tokens paid twice, {} in flight when leases were lost",
             report.repeated, report.in_flight
         ));
     }
