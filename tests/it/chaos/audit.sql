@@ -4,8 +4,8 @@ create schema chaos;
 create table chaos.claims (token uuid primary key, worker text not null);
 create table chaos.commits (transaction xid8, file_id uuid, primary key (transaction, file_id));
 create table chaos.requests (id uuid primary key, worker text not null);
--- Requests that were unanswered when their worker lost a lease, or that it sent before it can have noticed: what a crash may
--- have to pay again.
+-- Requests that were unanswered when their worker lost a lease or handed one back, or that it sent before it can have noticed:
+-- what a crash may have to pay again.
 create table chaos.in_flight (id uuid primary key);
 create table chaos.losses (worker text not null, at timestamptz not null default clock_timestamp());
 create table chaos.charges (file_id uuid not null, code text, error text);
@@ -36,7 +36,8 @@ begin
     elsif me <> 'client' and me is distinct from holder then
         perform chaos.wrong('wrote to a file that it does not hold', new.id);
     end if;
-    if old.lease_token is not null and (is_claim or new.lease_token is null and me is distinct from holder) then
+    if old.lease_token is not null and new.lease_token is distinct from old.lease_token
+        and new.processing_status <> 'completed' then
         insert into chaos.losses values (holder);
         insert into chaos.in_flight
         select r.id from chaos.requests r join orion_ingest.embedding_requests e using (id)
