@@ -38,7 +38,7 @@ begin
     end if;
     if old.lease_token is not null and new.lease_token is distinct from old.lease_token
         and new.processing_status <> 'completed' then
-        insert into chaos.losses values (holder);
+        insert into chaos.losses select holder where is_claim or me is distinct from holder;
         insert into chaos.in_flight
         select r.id from chaos.requests r join orion_ingest.embedding_requests e using (id)
         where r.worker = holder and e.state = 'uncertain'
