@@ -7,6 +7,7 @@
 
 mod books;
 mod budget;
+mod interest;
 mod place;
 mod pump;
 mod request;
@@ -24,8 +25,8 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::request::PROBE;
+use self::{interest::Waiting, place::Places, pump::Order, request::Desk};
 pub use self::{place::Place, pump::Pump};
-use self::{place::Places, pump::Order, request::Desk};
 use crate::{
     db::{Db, DbError},
     document::{FileId, Model, Text, UserId},
@@ -338,10 +339,12 @@ impl Embedder {
         keep: Keep,
     ) -> Result<Vectors, EmbeddingError> {
         let (answer, vectors) = oneshot::channel();
+        let waiting = Waiting::default();
         let order = Order {
             job,
             keep,
             answer,
+            waiting: waiting.watch(),
             expecting,
         };
         self.orders

@@ -14,6 +14,7 @@ pub mod embed;
 pub mod embedded;
 pub mod embedding;
 pub mod extract;
+pub mod failpoint;
 pub mod failure;
 pub mod file_type;
 pub mod ingest;

@@ -13,7 +13,11 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use crate::{embedding::Totals, failure::Code};
+use crate::{
+    embedding::Totals,
+    failpoint::{self, Line},
+    failure::Code,
+};
 
 /// A step of `ingest` that takes time worth knowing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,6 +32,18 @@ pub enum Stage {
     Embed,
     /// Writing the chunks.
     Commit,
+}
+
+impl From<Stage> for Line {
+    fn from(stage: Stage) -> Self {
+        match stage {
+            Stage::Fetch => Self::Fetched,
+            Stage::Extract => Self::Extracted,
+            Stage::Chunk => Self::Chunked,
+            Stage::Embed => Self::Embedded,
+            Stage::Commit => Self::Committed,
+        }
+    }
 }
 
 impl Stage {
@@ -175,6 +191,7 @@ impl Metrics {
         self.stage_seconds
             .get_or_create(&stage.into())
             .inc_by(started_at.elapsed().as_secs_f64());
+        failpoint::reach(stage.into());
         result
     }
 

@@ -23,6 +23,7 @@ use crate::{
     app::App,
     db::{self, Backlog, DbError, Scope},
     embedding::State,
+    failpoint::{self, Line},
     shutdown::Shutdown,
     telemetry::Chain,
 };
@@ -219,6 +220,9 @@ async fn claim(
 ) -> Result<usize, DbError> {
     let leases = db::answered(app.db.claim(room, app.lease_for, scope)).await?;
     let claimed = leases.len();
+    if claimed > 0 {
+        failpoint::reach(Line::Claimed);
+    }
     for lease in leases {
         app.metrics.claimed();
         hands.spawn(settle::work_on(app.clone(), lease, shutdown.clone()));

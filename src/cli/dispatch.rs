@@ -13,6 +13,8 @@ use clap::Parser;
 use serde::Serialize;
 
 use super::{Cli, Command, Exit, Place, RetryArgs, drain, file, log::log};
+#[cfg(debug_assertions)]
+use crate::failpoint;
 use crate::{
     app,
     config::{self, Config, Problems, Source},
@@ -84,6 +86,10 @@ pub(super) fn complain(what: &impl Display) {
 
 async fn dispatch(command: Command, place: &Place) -> anyhow::Result<Exit> {
     let mut source = Source::from_env(place.settings.given.clone());
+    #[cfg(debug_assertions)]
+    if let Some(line) = source.given(failpoint::VARIABLE) {
+        failpoint::arm(line);
+    }
     // Not a path, which may be another version's after an upgrade.
     let program = PathBuf::from("/proc/self/exe");
     let screen = Screen::new();

@@ -7,7 +7,10 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{Db, DbError, Unnamed, ledger};
-use crate::document::{Chunk, Chunked, FileId, Lease, Model};
+use crate::{
+    document::{Chunk, Chunked, FileId, Lease, Model},
+    failpoint::{self, Line},
+};
 
 /// Rows in one insert: 6 KB of vector each, so that a message stays below a megabyte. A connection holds it twice while it
 /// is sent.
@@ -92,12 +95,16 @@ async fn replace_all(tx: &mut PgConnection, files: &[Finished<'_>]) -> Result<Ve
             keep_vectors(tx, *file).await?;
         }
         let ids: Vec<Uuid> = ours.iter().map(|(lease, _)| lease.file.0).collect();
+        failpoint::reach(Line::Fenced);
         delete_chunks(tx, &ids).await?;
+        failpoint::reach(Line::Deleted);
         let rows: Vec<Row<'_>> = ours.iter().flat_map(|file| rows(*file)).collect();
         for rows in rows.chunks(ROWS_AT_ONCE) {
             insert_chunks(tx, rows).await?;
         }
+        failpoint::reach(Line::Inserted);
         ledger::forget_stash(tx, &ids).await?;
+        failpoint::reach(Line::Committing);
     }
     Ok(files.iter().map(is_ours).collect())
 }

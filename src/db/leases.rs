@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::{Db, DbError, Unnamed, seconds};
 use crate::{
     document::{FileId, Lease, LeaseToken, UserId},
+    failpoint::{self, Line},
     failure::Code,
 };
 
@@ -94,6 +95,9 @@ impl Db {
         )
         .fetch_all(Unnamed(&mut tx))
         .await?;
+        if !rows.is_empty() {
+            failpoint::reach(Line::Claiming);
+        }
         tx.commit().await?;
         assert!(
             rows.len() <= max_files,
@@ -158,7 +162,9 @@ impl Db {
         .execute(Unnamed(&mut tx))
         .await?;
         fenced(&done)?;
-        Ok(tx.commit().await?)
+        tx.commit().await?;
+        failpoint::reach(Line::Renewed);
+        Ok(())
     }
 
     /// Hands a lease back unused: the file is due now, and nothing is charged.

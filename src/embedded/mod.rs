@@ -59,7 +59,7 @@ pub struct Stack {
     provider_key: SecretString,
     sweeper: Option<tokio::process::Child>,
     /// Ends with the others: Postgres dies with its thread.
-    _spawner: Spawner,
+    spawner: Spawner,
     /// Held as long as we use the folder.
     _lock: fs::File,
 }
@@ -111,7 +111,7 @@ impl Stack {
             provider,
             provider_key: secrets.provider,
             sweeper,
-            _spawner: spawner,
+            spawner,
             _lock: lock,
         })
     }
@@ -155,6 +155,15 @@ impl Stack {
     /// The embedding stand-in.
     pub fn provider(&self) -> &Provider {
         &self.provider
+    }
+
+    /// Ends Postgres as a crash would and starts it again; it is reached as before.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps it from starting again.
+    pub async fn crash_database(&mut self) -> anyhow::Result<()> {
+        self.postgres.crash(&self.spawner).await
     }
 
     /// Ends the servers in order, and waits for them.

@@ -3,14 +3,9 @@
 //! Its data stay in a folder between runs. A folder that a killed run left behind is recovered, whoever else still
 //! holds it.
 
-use std::{
-    fs, io,
-    net::{Ipv4Addr, TcpListener},
-    path::{Path, PathBuf},
-    process::Stdio,
-    str::FromStr as _,
-    time::Duration,
-};
+mod launch;
+
+use std::{fs, io, net::Ipv4Addr, path::Path, process::Stdio, str::FromStr as _, time::Duration};
 
 use anyhow::{Context as _, bail};
 use rustix::process::{Signal, kill_process, test_kill_process};
@@ -21,6 +16,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
+use self::launch::Launch;
 use super::{
     account::Account,
     binaries::{self, Binaries, Sources},
@@ -34,24 +30,9 @@ const OWNER: &str = "postgres";
 const WORKER: &str = "orion_ingest";
 const DATABASE: &str = "postgres";
 
-/// A crash recovery of a large folder takes this long at most.
-const READY_WITHIN: Duration = Duration::from_mins(2);
 /// A fast shutdown writes everything out.
 const STOPPED_WITHIN: Duration = Duration::from_secs(30);
-const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// The server logs each look while it recovers.
-const LONGEST_LOOK: Duration = Duration::from_millis(320);
-/// Somebody may take the port between our finding it free and the server's taking it.
-const PORT_ATTEMPTS: u32 = 5;
-
-/// Data that nobody will miss need not reach the disk; and tests are many.
-const THROW_AWAY: [&str; 4] = [
-    "fsync=off",
-    "synchronous_commit=off",
-    "full_page_writes=off",
-    "max_connections=500",
-];
 
 /// What to start.
 #[derive(Debug)]
@@ -73,6 +54,7 @@ pub(super) struct Postgres {
     child: Child,
     port: u16,
     password: SecretString,
+    launch: Launch,
 }
 
 impl Postgres {
@@ -84,7 +66,9 @@ impl Postgres {
             init(settings, &binaries, spawner).await?;
         }
         take_over(&data).await?;
-        let mut postgres = launch(settings, &binaries, spawner).await?;
+        let mut postgres = Launch::new(settings, &binaries)
+            .start(settings.password, spawner)
+            .await?;
         postgres.admit_worker().await?;
         Ok(postgres)
     }
@@ -143,6 +127,20 @@ impl Postgres {
             }
         }
         bail!("Postgres does not end")
+    }
+
+    /// Ends the server as a crash would, whatever it is at, and starts it again on the same port.
+    pub(super) async fn crash(&mut self, spawner: &Spawner) -> anyhow::Result<()> {
+        self.signal(Signal::QUIT);
+        let ended = timeout(STOPPED_WITHIN, self.child.wait()).await;
+        ended
+            .context("Postgres does not end")?
+            .context("cannot wait for Postgres")?;
+        self.child = self.launch.spawn(self.port, spawner)?;
+        if self.is_ready().await? {
+            return Ok(());
+        }
+        bail!("somebody took the port of Postgres")
     }
 
     fn signal(&self, signal: Signal) {
@@ -281,106 +279,4 @@ fn forget_stranger(file: &Path) -> anyhow::Result<()> {
         fs::remove_file(file).with_context(|| format!("cannot remove {}", file.display()))?;
     }
     Ok(())
-}
-
-/// Starts the server on a free port and waits until it answers.
-async fn launch(
-    settings: &Settings<'_>,
-    binaries: &Binaries,
-    spawner: &Spawner,
-) -> anyhow::Result<Postgres> {
-    let log = settings.folder.join("postgres.log");
-    for _ in 0..PORT_ATTEMPTS {
-        let port = free_port()?;
-        let child = spawner
-            .spawn_async(server(settings, binaries, port, &log)?)
-            .context("cannot run postgres")?;
-        let postgres = Postgres {
-            child,
-            port,
-            password: settings.password.clone(),
-        };
-        if let Some(postgres) = postgres.ready(&log).await? {
-            return Ok(postgres);
-        }
-    }
-    bail!("somebody took the port each time; {}", last_lines(&log))
-}
-
-impl Postgres {
-    /// Itself once it answers; nothing if its port was taken by somebody else.
-    async fn ready(mut self, log: &Path) -> anyhow::Result<Option<Self>> {
-        let give_up_at = Instant::now() + READY_WITHIN;
-        let mut pause = LOOK_EVERY;
-        loop {
-            // Whoever has the port may not speak Postgres.
-            let answer = timeout(ANSWER_WITHIN, self.connect()).await;
-            let answer = answer.unwrap_or_else(|late| Err(io::Error::from(late).into()));
-            if self.ended()? {
-                let lines = last_lines(log);
-                if lines.contains("could not bind") {
-                    return Ok(None);
-                }
-                bail!("Postgres did not start; {lines}");
-            }
-            match answer {
-                Ok(connection) => {
-                    connection.close().await.context("cannot leave Postgres")?;
-                    return Ok(Some(self));
-                }
-                Err(error) if Instant::now() > give_up_at => {
-                    let lines = last_lines(log);
-                    return Err(error).context(format!("Postgres does not answer; {lines}"));
-                }
-                Err(_) => sleep(pause).await,
-            }
-            pause = LONGEST_LOOK.min(pause * 2);
-        }
-    }
-}
-
-fn server(
-    settings: &Settings<'_>,
-    binaries: &Binaries,
-    port: u16,
-    log: &Path,
-) -> anyhow::Result<tokio::process::Command> {
-    let data = shim::data_folder(settings.folder);
-    let log = fs::File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
-    let program = binaries.bin.join("postgres");
-    let mut command = shim::server_command(settings.program, settings.account, &program);
-    command
-        .arg("-D")
-        .arg(&data)
-        .args(["-p", &port.to_string()])
-        .args(["-c", "listen_addresses=127.0.0.1"])
-        .args(["-c", "unix_socket_directories="])
-        .current_dir(data_home(settings.folder))
-        .stdout(log.try_clone().context("cannot share the log")?)
-        .stderr(log);
-    if !settings.is_durable {
-        for setting in THROW_AWAY {
-            command.args(["-c", setting]);
-        }
-    }
-    Ok(command)
-}
-
-/// A folder that the server's account can stand in.
-fn data_home(folder: &Path) -> PathBuf {
-    folder.join("postgres")
-}
-
-fn free_port() -> anyhow::Result<u16> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port")?;
-    Ok(listener.local_addr().context("no free port")?.port())
-}
-
-/// The end of the server's log, for an error.
-fn last_lines(log: &Path) -> String {
-    const LINES: usize = 8;
-    let text = fs::read_to_string(log).unwrap_or_default();
-    let lines: Vec<_> = text.lines().collect();
-    let last = lines[lines.len().saturating_sub(LINES)..].join("\n  ");
-    format!("the end of {}:\n  {last}", log.display())
 }

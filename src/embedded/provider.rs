@@ -12,6 +12,8 @@ mod request;
 pub mod shape;
 
 use std::{
+    collections::HashSet,
+    hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher},
     io,
     net::Ipv4Addr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -73,6 +75,8 @@ pub struct Counts {
     pub billed_inputs: u64,
     /// Tokens in them: the bill.
     pub billed_tokens: u64,
+    /// Of these, tokens of texts that it had given vectors of before: paid twice.
+    pub repeated_tokens: u64,
     /// Requests that were refused for their rate.
     pub throttled: u64,
 }
@@ -95,6 +99,8 @@ struct Shared {
     meter: Mutex<Meter>,
     shape: Mutex<Shape>,
     counts: watch::Sender<Counts>,
+    /// Hashes of the texts that it has given vectors of.
+    given: Mutex<HashSet<u64>>,
 }
 
 /// Ends the connection that a request came over.
@@ -120,6 +126,7 @@ impl Provider {
             )),
             shape: Mutex::new(Shape::OPENAI),
             counts: watch::Sender::new(Counts::default()),
+            given: Mutex::default(),
         });
         #[expect(
             clippy::disallowed_methods,
@@ -260,10 +267,12 @@ impl Shared {
             ));
         }
         let mut response_headers = self.meter_out(tokens)?;
+        let repeated = self.repeated_tokens(texts, fault);
         self.counts.send_modify(|counts| {
             counts.billed_requests += 1;
             counts.billed_inputs += texts.len() as u64;
             counts.billed_tokens += tokens as u64;
+            counts.repeated_tokens += repeated;
         });
         let vectors = texts
             .iter()
@@ -275,6 +284,21 @@ impl Shared {
             HeaderValue::from_static("lexical vectors: they find words, not meanings"),
         );
         Ok((response_headers, Json(body)).into_response())
+    }
+
+    /// Tokens of texts that it has given vectors of before; unless the answer is spoiled, it gives them now.
+    fn repeated_tokens(&self, texts: &[String], fault: Option<&Fault>) -> u64 {
+        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut repeated = 0;
+        for text in texts {
+            let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(text);
+            if given.contains(&hash) {
+                repeated += request::tokens(text) as u64;
+            } else if fault.is_none_or(Fault::gives_vectors) {
+                given.insert(hash);
+            }
+        }
+        repeated
     }
 
     fn authorize(&self, key: Key, headers: &HeaderMap) -> Result<(), Refused> {

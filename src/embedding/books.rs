@@ -24,6 +24,7 @@ use crate::{
     },
     document::{FileId, Model, UserId},
     embed::{openai::Answer, price::cost_usd},
+    failpoint::{self, Line},
 };
 
 /// Tries to book an answer that the database refuses; while it is merely unavailable there is no limit.
@@ -80,6 +81,7 @@ impl Books {
         let texts: Vec<_> = lookups.iter().flat_map(texts).collect();
         let mut tx = self.db.begin().await?;
         let mut known = ledger::recall(&mut tx, &self.model, &texts).await?;
+        failpoint::reach(Line::Recalled);
         let costs: Vec<u64> = lookups.iter().map(|lookup| lookup.costs(&known)).collect();
         let buyers = lookups.iter().zip(&costs).filter(|(_, cost)| **cost > 0);
         let buyers: BTreeSet<Uuid> = buyers.map(|(lookup, _)| lookup.user.0).collect();
@@ -234,6 +236,7 @@ impl Books {
     async fn persist_once(&self, settlement: &Settlement) -> Result<(), DbError> {
         let mut tx = self.db.begin().await?;
         ledger::settle(&mut tx, settlement).await?;
+        failpoint::reach(Line::Booking);
         Ok(tx.commit().await?)
     }
 
@@ -291,7 +294,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::embed::batcher::Input;
+    use crate::{embed::batcher::Input, embedding::interest::Interest};
 
     fn wanted(user: u128, file: u128, tokens: u32) -> Wanted {
         Wanted {
@@ -302,6 +305,7 @@ mod tests {
                 tokens,
             },
             file: Some(FileId(Uuid::from_u128(file))),
+            interest: Interest::default(),
         }
     }
 

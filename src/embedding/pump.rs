@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, hash_map::Entry},
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, Weak, atomic::Ordering},
 };
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -12,7 +12,8 @@ use tokio::{
 };
 
 use super::{
-    EmbeddingError, Expected, Expecting, Job, Keep, Piece, Settings, Vectors, request::Desk,
+    EmbeddingError, Expected, Expecting, Job, Keep, Piece, Settings, Vectors, interest::Interest,
+    request::Desk,
 };
 use crate::{
     document::{FileId, UserId},
@@ -37,6 +38,8 @@ pub(super) struct Order {
     pub(super) job: Job,
     pub(super) keep: Keep,
     pub(super) answer: oneshot::Sender<Result<Vectors, EmbeddingError>>,
+    /// Whether the file still waits.
+    pub(super) waiting: Weak<()>,
     pub(super) expecting: Expecting,
 }
 
@@ -46,6 +49,8 @@ pub(super) struct Wanted {
     pub(super) input: Input,
     /// `None` for a text that is not of a file.
     pub(super) file: Option<FileId>,
+    /// Who waits for it.
+    pub(super) interest: Interest,
 }
 
 /// What came of one request, and of those that it was divided into.
@@ -99,6 +104,7 @@ pub struct Pump {
 struct Waiters {
     file: Option<FileId>,
     jobs: Vec<u64>,
+    interest: Interest,
 }
 
 #[derive(Debug)]
@@ -196,6 +202,7 @@ impl Pump {
             job,
             keep,
             answer,
+            waiting,
             expecting,
         } = order;
         let id = self.next_job;
@@ -208,9 +215,11 @@ impl Pump {
             let waiters = waiters.or_insert_with(|| Waiters {
                 file: job.file,
                 jobs: Vec::new(),
+                interest: Interest::default(),
             });
             if waiters.jobs.last() != Some(&id) {
                 waiters.jobs.push(id);
+                waiters.interest.add(waiting.clone());
                 missing += 1;
             }
             if is_new {
@@ -318,8 +327,12 @@ impl Pump {
             .pack()
             .into_iter()
             .filter_map(|input| {
-                let file = self.waiters.get(&(input.user, input.sha256))?.file;
-                Some(Wanted { input, file })
+                let waiters = self.waiters.get(&(input.user, input.sha256))?;
+                Some(Wanted {
+                    file: waiters.file,
+                    interest: waiters.interest.clone(),
+                    input,
+                })
             })
             .collect::<Vec<_>>();
         self.waiting_since = Instant::now();

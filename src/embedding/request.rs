@@ -36,11 +36,20 @@ use crate::{
         concurrency::Concurrency,
         openai::{Client, Dialect},
     },
+    failpoint::{self, Line},
 };
 
 /// How long nothing is sent after a refusal that only a person can cure, in first pauses between two tries: half a
 /// minute as a rule.
 const COOL_DOWN: u32 = 60;
+
+/// What came of a request that did not fail.
+enum Reply {
+    /// One for each text.
+    Vectors(Vec<Vec<f32>>),
+    /// It was not sent, or not again: some of its texts are not wanted any more.
+    Unwanted,
+}
 
 /// What all requests share.
 #[derive(Debug)]
@@ -118,13 +127,13 @@ impl Desk {
         self.totals().reused_inputs += 1;
     }
 
-    /// Tries one request until it is answered, refused, or has been tried enough.
+    /// Tries one request until it is answered, refused, or has been tried enough, and as long as all of it is wanted.
     async fn persist(
         &self,
         batch: &[Wanted],
         dialect: Dialect,
         turn: &mut Option<OwnedSemaphorePermit>,
-    ) -> Result<Vec<Vec<f32>>, EmbeddingError> {
+    ) -> Result<Reply, EmbeddingError> {
         let began = Instant::now();
         let mut tries = Tries::new(self.retry_after);
         let tokens = batch.iter().map(|wanted| wanted.input.tokens).sum();
@@ -136,11 +145,12 @@ impl Desk {
             drop(turn.take());
             let left_at = Instant::now();
             let error = match self.request(batch, dialect, tokens).await {
-                Ok(vectors) => {
+                Ok(Reply::Unwanted) => return Ok(Reply::Unwanted),
+                Ok(Reply::Vectors(vectors)) => {
                     *self.lock_answered_at() = Some(Instant::now());
                     self.gives_other_lengths.store(false, Ordering::Relaxed);
                     self.publish_unless_closed(State::Ready);
-                    return Ok(vectors);
+                    return Ok(Reply::Vectors(vectors));
                 }
                 Err(error) => error,
             };
@@ -164,9 +174,16 @@ impl Desk {
         batch: &[Wanted],
         dialect: Dialect,
         tokens: u32,
-    ) -> Result<Vec<Vec<f32>>, EmbeddingError> {
+    ) -> Result<Reply, EmbeddingError> {
+        failpoint::reach(Line::Reserved);
         self.books.check_spend(tokens).await?;
         let request = self.books.record(batch.len(), tokens).await?;
+        failpoint::reach(Line::Recorded);
+        // Looked at last: the budget and the database may have taken longer than leases last.
+        if batch.iter().any(|wanted| !wanted.interest.is_left()) {
+            self.books.refuse(request).await?;
+            return Ok(Reply::Unwanted);
+        }
         let texts = batch
             .iter()
             .map(|wanted| wanted.input.text.clone())
@@ -179,10 +196,12 @@ impl Desk {
             Ok(answer) => {
                 self.lock_concurrency()
                     .answered(tokens, sent_at, Instant::now(), in_flight);
+                failpoint::reach(Line::Answered);
                 // Booked before anything else: it is paid for.
                 let vectors = self.books.settle(request, batch, answer).await;
+                failpoint::reach(Line::Booked);
                 self.budget.hear(reply.announced).await;
-                Ok(vectors?)
+                Ok(Reply::Vectors(vectors?))
             }
             Err(error) => {
                 self.close(request, batch, &error, sent_at).await;

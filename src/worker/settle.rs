@@ -13,6 +13,7 @@ use crate::{
     app::App,
     db::DbError,
     document::{FileId, Lease},
+    failpoint::{self, Line},
     failure::{Code, Verdict},
     ingest::{IngestError, ingest},
     lease,
@@ -271,13 +272,17 @@ async fn write(
         let written = match ending {
             _ if noted.is_err() => noted,
             Ending::Nothing => return Ok(()),
-            Ending::Release => app.db.release(lease).await,
+            Ending::Release => {
+                failpoint::reach(Line::Releasing);
+                app.db.release(lease).await
+            }
             Ending::Retry {
                 charge,
                 after,
                 code,
                 message,
             } => {
+                failpoint::reach(Line::Retrying);
                 app.db
                     .retry(
                         lease,
@@ -291,13 +296,19 @@ async fn write(
                 charge,
                 code,
                 message,
-            } => app.db.reject(lease, *charge, *code, message).await,
+            } => {
+                failpoint::reach(Line::Rejecting);
+                app.db.reject(lease, *charge, *code, message).await
+            }
         };
         match written {
             Err(DbError::Unavailable(_)) if Instant::now() < give_up_at => {
                 tokio::time::sleep(SETTLE_AGAIN_AFTER).await;
             }
-            written => return written,
+            written => {
+                failpoint::reach(Line::Settled);
+                return written;
+            }
         }
     }
 }

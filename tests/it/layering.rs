@@ -58,7 +58,8 @@ const BOTTOM: &[(&str, &[&str])] = &[
     ("chunk", &["document", "failure", "file_type"]),
     ("embed", &["document", "failure"]),
     ("objects", &["document", "failure"]),
-    ("db", &["document", "failure", "file_type"]),
+    ("failpoint", &[]),
+    ("db", &["document", "failpoint", "failure", "file_type"]),
 ];
 
 #[test]

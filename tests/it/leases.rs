@@ -6,7 +6,10 @@ use std::{
 };
 
 use orion_ingest::{
-    db::{Db, DbError, Scope},
+    db::{
+        Db, DbError, Scope,
+        ledger::{self, Outgoing, Owner, Settlement, Share},
+    },
     document::{FileId, Lease},
     embedded::provider::faults::Fault,
     failure::Code,
@@ -316,6 +319,78 @@ async fn a_worker_that_notices_a_lost_lease_drops_the_file_and_what_was_paid_is_
     assert_eq!(stack.state(file).await.outcome(), ("completed", None));
     assert_eq!(stack.provider().counts().requests, 1, "paid twice");
     stack.keeps_its_promises().await;
+}
+
+#[tokio::test]
+async fn a_request_that_failed_is_not_sent_again_for_a_file_that_is_no_longer_ours() {
+    let stack = Stack::new().await;
+    let user = stack.user().await;
+    let file = stack.file(user, "a.txt", "tea").await;
+    let worker = stack
+        .worker_with(|config| {
+            config.worker.lease_for = Duration::from_millis(900);
+            config.worker.concurrency = 1;
+        })
+        .await;
+    let mut watch = stack.watch().await;
+    let faults = &stack.provider().faults;
+    faults.next_requests(1, &Fault::Status { status: 500 });
+    faults.hold();
+    let (settled, ()) = tokio::join!(worker.settle(1), async {
+        watch.until_claimed(file).await;
+        stack.provider().seen(|counts| counts.requests == 1).await;
+        stack.replace(file, "coffee").await;
+        stack.ask_again(user, file).await;
+    });
+    assert_eq!(settled[0].outcome, Outcome::Lost);
+    faults.release();
+    worker.drain().await;
+    assert_eq!(stack.chunks(file).await[0].content, "coffee");
+    let counts = stack.provider().counts();
+    assert_eq!(counts.billed_inputs, 1, "nobody waits for tea: {counts:?}");
+    stack.keeps_its_promises().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_comes_after_another_worker_has_finished_the_file_is_booked_and_not_stashed()
+{
+    let stack = Stack::new().await;
+    let user = stack.user().await;
+    let file = stack.file(user, "a.txt", "tea").await;
+    let db = stack.worker().await.app.db.clone();
+    let done = ingested(&["tea"]);
+    let mut tx = db.begin().await.unwrap();
+    let outgoing = Outgoing {
+        model: &done.model,
+        inputs: 1,
+        tokens: 1,
+    };
+    let request = ledger::record(&mut tx, &outgoing).await.unwrap();
+    tx.commit().await.unwrap();
+    let quick = claim_one(&db).await;
+    db.commit(&quick, &done.into()).await.unwrap();
+    let late = Settlement {
+        request,
+        billed: 1,
+        price_per_mtok: 0.02,
+        shares: vec![Share {
+            user,
+            file: Some(file),
+            tokens: 1,
+        }],
+        owners: vec![Owner {
+            user,
+            file: Some(file),
+            sha256: [7; 32],
+        }],
+        vectors: vec![vec![0.5; 1536].into()],
+    };
+    let mut tx = db.begin().await.unwrap();
+    ledger::settle(&mut tx, &late).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(stack.books().await.logged, 1);
+    let stashed = "select count(*) from orion_ingest.stashed_vectors";
+    assert_eq!(stack.value::<i64>(stashed).await, 0);
 }
 
 #[tokio::test]

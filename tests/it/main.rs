@@ -5,9 +5,12 @@
 )]
 
 mod budget;
+mod chaos;
 mod cli;
 mod codes;
 mod commit;
+#[cfg(debug_assertions)]
+mod deaths;
 mod embedded;
 mod embedding;
 mod fuzz;
@@ -15,6 +18,7 @@ mod hints;
 mod hostile;
 mod http;
 mod layering;
+mod lease_states;
 mod leases;
 mod money;
 mod objects;

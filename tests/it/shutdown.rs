@@ -184,7 +184,7 @@ async fn when_the_grace_is_over_leases_are_handed_back_without_a_second_signal()
 }
 
 #[tokio::test]
-async fn a_drain_that_is_interrupted_ends_with_1() {
+async fn a_drain_that_is_interrupted_says_what_is_left_and_ends_with_1() {
     let stack = Stack::new().await;
     let user = stack.user().await;
     let in_hand = stack.file(user, "a.txt", "tea").await;
@@ -195,9 +195,38 @@ async fn a_drain_that_is_interrupted_ends_with_1() {
     process.says("finishing what is in hand").await;
     let left = stack.file(user, "b.txt", "bread").await;
     stack.provider().faults.release();
+    process.says("interrupted; left pending: 1 file").await;
     assert_eq!(process.end().await.code(), Some(1));
     assert_eq!(stack.state(in_hand).await.outcome(), ("completed", None));
     handed_back(&stack.state(left).await);
+}
+
+#[tokio::test]
+async fn a_drain_that_is_interrupted_twice_hands_back_what_it_has_and_says_so() {
+    let stack = Stack::new().await;
+    let user = stack.user().await;
+    let mut files = Vec::new();
+    for name in ["a.txt", "b.txt", "c.txt"] {
+        files.push(stack.file(user, name, name).await);
+    }
+    // What was charged before stays charged, and no more.
+    stack.set(files[0], "processing_attempts = 2").await;
+    stack.provider().faults.hold();
+    let mut process = Process::start(&stack, &["--drain"], "50s");
+    stack.provider().seen(|counts| counts.requests > 0).await;
+    process.signal(Signal::TERM);
+    process.says("finishing what is in hand").await;
+    process.signal(Signal::TERM);
+    process.says("handing leases back").await;
+    process.says("interrupted; left pending: 3 files").await;
+    assert_eq!(process.end().await.code(), Some(1));
+    assert_eq!(stack.state(files[0]).await.attempts, 2);
+    stack.set(files[0], "processing_attempts = 0").await;
+    for file in files {
+        handed_back(&stack.state(file).await);
+    }
+    stack.provider().faults.release();
+    stack.keeps_its_promises().await;
 }
 
 #[tokio::test]

@@ -127,6 +127,8 @@ fn on_database(url: &SecretString, name: &str) -> SecretString {
 /// A database, a bucket and a provider for one test.
 pub(crate) struct Stack {
     name: String,
+    /// A Postgres of its own, where the test breaks more than a database.
+    own: Option<embedded::Stack>,
     storage: Storage,
     provider: Provider,
 }
@@ -135,15 +137,32 @@ impl Stack {
     /// An empty one.
     pub(crate) async fn new() -> Self {
         // The first caller starts the servers; the others wait for it.
+        Self::on(&SHARED.servers).await
+    }
+
+    /// An empty one on a Postgres that no other test uses, and that keeps what was committed when it crashes.
+    pub(crate) async fn alone() -> Self {
+        let servers = start(Folder::ThrowAway).await;
+        let admin = servers.database_admin_url();
+        make_template(&admin).await;
+        // Of all ways to set it, only those for a database and a role go before the command line.
+        let durable = "alter role all set synchronous_commit = on";
+        run(&admin, durable).await;
+        let mut stack = Self::on(&servers).await;
+        stack.own = Some(servers);
+        stack
+    }
+
+    async fn on(servers: &embedded::Stack) -> Self {
         let shared = &*SHARED;
         let name = format!("test_{}", CLONES.fetch_add(1, Ordering::Relaxed));
-        let admin = shared.servers.database_admin_url();
+        let admin = servers.database_admin_url();
         run(
             &admin,
             &format!("create database {name} template {TEMPLATE}"),
         )
         .await;
-        let folder = shared.servers.folder().join(&name);
+        let folder = servers.folder().join(&name);
         let storage =
             async move { Storage::start(&folder, "a-storage-key-of-the-test".into()).await };
         let provider = Provider::start(provider::Settings {
@@ -157,25 +176,38 @@ impl Stack {
         let provider = shared.runtime.spawn(provider).await.expect("no panic");
         Self {
             name,
+            own: None,
             storage: storage.expect("a free port"),
             provider: provider.expect("a free port"),
         }
     }
 
+    fn servers(&self) -> &embedded::Stack {
+        self.own.as_ref().unwrap_or(&SHARED.servers)
+    }
+
+    /// Ends Postgres as a crash would, and starts it again.
+    pub(crate) async fn crash_database(&mut self) {
+        let own = self.own.as_mut().expect("a Postgres of the test's own");
+        own.crash_database()
+            .await
+            .unwrap_or_else(|error| panic!("{error:#}"));
+    }
+
     /// The worker's URL.
     pub(crate) fn database_url(&self) -> SecretString {
-        on_database(&SHARED.servers.database_url(), &self.name)
+        on_database(&self.servers().database_url(), &self.name)
     }
 
     /// The owner's URL.
     pub(crate) fn database_admin_url(&self) -> SecretString {
-        on_database(&SHARED.servers.database_admin_url(), &self.name)
+        on_database(&self.servers().database_admin_url(), &self.name)
     }
 
     /// Breaks every connection to the database and refuses new ones.
     pub(crate) async fn cut_off(&self) {
         let name = &self.name;
-        let admin = SHARED.servers.database_admin_url();
+        let admin = self.servers().database_admin_url();
         run(
             &admin,
             &format!("alter database {name} with allow_connections false"),
@@ -193,7 +225,7 @@ impl Stack {
     /// Lets connections in again.
     pub(crate) async fn let_in(&self) {
         let statement = format!("alter database {} with allow_connections true", self.name);
-        run(&SHARED.servers.database_admin_url(), &statement).await;
+        run(&self.servers().database_admin_url(), &statement).await;
     }
 
     /// A connection as the owner.
@@ -299,6 +331,9 @@ impl Stack {
 
 impl Drop for Stack {
     fn drop(&mut self) {
+        if self.own.is_some() {
+            return;
+        }
         let statement = format!("drop database {} with (force)", self.name);
         // In the background: the folder goes with the process anyway, this only keeps it small.
         SHARED.runtime.spawn(async move {

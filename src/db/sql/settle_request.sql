@@ -1,7 +1,8 @@
 -- Books the answer to request $1, once: its bill by user and file, the users' totals, and the vectors that it brought.
 --
 -- One statement, so one round trip and one snapshot. A second call for the same request changes nothing. A bill whose
--- user is gone keeps its row without one; vectors of a file that is gone, and those of a query, are not kept.
+-- user is gone keeps its row without one; vectors of a file that is gone, and those of a query, are not kept. Nor are those
+-- of a file that is completed: it was another worker's meanwhile, and nobody would ever delete them.
 -- $2 billed tokens; $3 dollars per million tokens; $4, $5, $6 user, file and tokens of each share of the bill;
 -- $7, $8, $9, $10 user, file, hash and vector of each input.
 with request as (
@@ -30,6 +31,14 @@ bill as (
     cross join share s
     left join owner o on o.id = s.user_id
 ),
+-- Held, so that no commit comes in between.
+unfinished as materialized (
+    select f.id, f.user_id
+    from public.files f
+    where f.id = any($8::uuid[]) and f.processing_status <> 'completed' and exists (select from request)
+    order by f.id
+    for share
+),
 total as (
     update public.user_profiles p
     set total_tokens_used = p.total_tokens_used + s.tokens, total_cost_usd = p.total_cost_usd + s.cost_usd
@@ -41,5 +50,5 @@ insert into orion_ingest.stashed_vectors (file_id, user_id, model, dimensions, c
 select v.file_id, v.user_id, r.model, r.dimensions, v.content_sha256, v.embedding
 from request r
 cross join unnest($7::uuid[], $8::uuid[], $9::bytea[], $10::vector[]) as v (user_id, file_id, content_sha256, embedding)
-join public.files f on f.id = v.file_id and f.user_id = v.user_id
+join unfinished f on f.id = v.file_id and f.user_id = v.user_id
 on conflict do nothing

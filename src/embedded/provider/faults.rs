@@ -51,6 +51,13 @@ pub enum Fault {
     NoData,
 }
 
+impl Fault {
+    /// Whether whoever asked gets vectors all the same.
+    pub(super) fn gives_vectors(&self) -> bool {
+        matches!(self, Self::ShuffledIndexes | Self::NoUsage)
+    }
+}
+
 /// Orders over HTTP: `POST /control`. What is absent stays as it is.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]

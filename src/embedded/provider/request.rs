@@ -123,7 +123,7 @@ impl Request {
         }
         let mut total = 0;
         for text in texts {
-            let tokens = bpe_openai::cl100k_base().count(text.as_str());
+            let tokens = tokens(text);
             if tokens > shape.max_input_tokens {
                 return Err(too_large(&format!(
                     "This model's maximum context length is {} tokens, however you requested {tokens} tokens.",
@@ -143,6 +143,11 @@ impl Request {
         }
         Ok(total)
     }
+}
+
+/// As the real API counts them.
+pub(super) fn tokens(text: &str) -> usize {
+    bpe_openai::cl100k_base().count(text)
 }
 
 /// The JSON of an answer, spoiled as ordered.

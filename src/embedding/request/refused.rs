@@ -8,14 +8,14 @@ use std::{iter, sync::atomic::Ordering};
 use sha2::{Digest, Sha256};
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
-use super::{Desk, halving::Halving, within_rate};
+use super::{Desk, Reply, halving::Halving, within_rate};
 use crate::{
     embed::{
         EmbedError,
         batcher::{Input, Limits},
         openai::Dialect,
     },
-    embedding::{EmbeddingError, pump::Wanted},
+    embedding::{EmbeddingError, interest::Interest, pump::Wanted},
 };
 
 /// A text that every provider accepts: tells a refused text from a refused request.
@@ -45,14 +45,24 @@ impl Desk {
         // The next part to send is on top, so that results come in order.
         let mut parts = vec![batch];
         while let Some(part) = parts.pop() {
+            let (gone, part) = part.split_at(count(part, |wanted| !wanted.interest.is_left()));
+            results.extend(gone.iter().map(|_| Err(EmbeddingError::Stopped)));
+            if part.is_empty() {
+                continue;
+            }
+            let wanted = count(part, |wanted| wanted.interest.is_left()).max(1);
             // Others may have learned meanwhile how much is too much.
-            let (part, rest) = part.split_at(fitting(part, self.size()));
+            let (part, rest) = part.split_at(fitting(&part[..wanted], self.size()));
             if !rest.is_empty() {
                 parts.push(rest);
             }
             let (dialect, began) = (*self.lock_dialect(), Instant::now());
             let error = match self.persist(part, dialect, &mut turn).await {
-                Ok(vectors) => {
+                Ok(Reply::Unwanted) => {
+                    parts.push(part);
+                    continue;
+                }
+                Ok(Reply::Vectors(vectors)) => {
                     results.extend(vectors.into_iter().map(Ok));
                     if let Some(texts) = halving.passed(part.len()) {
                         self.learn_size(texts);
@@ -191,7 +201,13 @@ fn probe(wanted: &Wanted) -> Wanted {
             tokens: 1,
         },
         file: wanted.file,
+        interest: Interest::default(),
     }
+}
+
+/// How many of the first are so.
+fn count(part: &[Wanted], is_so: impl Fn(&Wanted) -> bool) -> usize {
+    part.iter().take_while(|wanted| is_so(wanted)).count()
 }
 
 /// How many of these texts fit into a request; at least the first.
