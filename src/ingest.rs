@@ -9,7 +9,7 @@ use crate::{
     chunk::{self, Chunked},
     db::{DbError, Ingested},
     document::{Chunk, Document, Lease},
-    embedding::{EmbeddingError, Expecting, Job, Piece},
+    embedding::{Embedder, EmbeddingError, Expecting, Job, Piece},
     extract::{self, Hints, sandbox::SandboxError},
     failure::{Code, Verdict},
     file_type::FileTypes,
@@ -26,7 +26,9 @@ use crate::{
 ///
 /// The stage that failed, with its [`Verdict`].
 pub async fn ingest(app: &App, lease: &Lease) -> Result<Ingested, IngestError> {
-    let coming = app.embedder.expect();
+    // One for the whole file: the active model may change meanwhile.
+    let embedder = app.embedder();
+    let coming = embedder.expect();
     let types = app.types();
     let max_bytes = admit(
         &app.db,
@@ -53,14 +55,14 @@ pub async fn ingest(app: &App, lease: &Lease) -> Result<Ingested, IngestError> {
         .await?;
     let vectors = app
         .metrics
-        .time(Stage::Embed, embed(app, lease, &chunks, coming))
+        .time(Stage::Embed, embed(&embedder, lease, &chunks, coming))
         .await?;
     Ok(Ingested {
         sha256: object.sha256,
         text,
         chunks,
         vectors: vectors.into_iter().map(Into::into).collect(),
-        model: app.embedder.model().clone(),
+        model: embedder.model().clone(),
     })
 }
 
@@ -98,7 +100,7 @@ async fn cut(app: &App, types: &FileTypes, document: Document) -> Result<Chunked
 
 /// Vectors for all chunks: those that the user already has, and the others bought. Meanwhile the file is not in hand.
 async fn embed(
-    app: &App,
+    embedder: &Embedder,
     lease: &Lease,
     chunks: &[Chunk],
     coming: Expecting,
@@ -109,13 +111,13 @@ async fn embed(
         sha256: chunk.sha256,
     };
     let tokens = chunks.iter().map(|chunk| chunk.embedded.tokens).sum();
-    let _place = app.embedder.place(tokens);
+    let _place = embedder.place(tokens);
     let job = Job {
         file: Some(lease.file),
         user: lease.user,
         pieces: chunks.iter().map(piece).collect(),
     };
-    app.embedder.embed(coming, job).await
+    embedder.embed(coming, job).await
 }
 
 /// Why a file is not ingested, by the stage that failed.

@@ -21,6 +21,7 @@ pub mod lease;
 pub mod metrics;
 pub mod objects;
 pub mod ops;
+pub mod reembed;
 pub mod shutdown;
 pub mod spawner;
 pub mod telemetry;

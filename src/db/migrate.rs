@@ -26,7 +26,7 @@ const MAX_LOCK_TRIES: u32 = 1200;
 const MAX_FILE_TRIES: u32 = 30;
 const FILE_EVERY: Duration = Duration::from_secs(1);
 
-const FILES: [File; 6] = [
+const FILES: [File; 7] = [
     File {
         version: 1,
         name: "initial_schema",
@@ -56,6 +56,11 @@ const FILES: [File; 6] = [
         version: 6,
         name: "turns",
         sql: include_str!("../../migrations/006_turns.sql"),
+    },
+    File {
+        version: 8,
+        name: "reembedding",
+        sql: include_str!("../../migrations/008_reembedding.sql"),
     },
 ];
 const SEED: &str = include_str!("../../migrations/seed.sql");
@@ -237,7 +242,7 @@ async fn try_apply(
 }
 
 /// Whether others hold what we need: a lock timeout, or a deadlock with them.
-fn is_in_the_way(error: &sqlx::Error) -> bool {
+pub(super) fn is_in_the_way(error: &sqlx::Error) -> bool {
     error
         .as_database_error()
         .and_then(DatabaseError::code)

@@ -10,6 +10,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
     time::{Duration, Instant, sleep_until, timeout},
 };
+use uuid::Uuid;
 
 use super::{EmbeddingError, Expected, Expecting, Job, Piece, Settings, Vectors, request::Desk};
 use crate::{
@@ -43,6 +44,8 @@ pub(super) struct Wanted {
     pub(super) input: Input,
     /// `None` for a text that is not of a file.
     pub(super) file: Option<FileId>,
+    /// The row whose vector a re-embedding fills.
+    pub(super) row: Option<Uuid>,
 }
 
 /// What came of one request, and of those that it was divided into.
@@ -308,7 +311,11 @@ impl Pump {
             .into_iter()
             .filter_map(|input| {
                 let file = self.waiters.get(&(input.user, input.sha256))?.file;
-                Some(Wanted { input, file })
+                Some(Wanted {
+                    input,
+                    file,
+                    row: None,
+                })
             })
             .collect::<Vec<_>>();
         self.waiting_since = Instant::now();

@@ -105,6 +105,9 @@ async fn finish(app: &App, lease: &Lease, shutdown: &Shutdown) -> End {
             let ingested = Arc::new(ingested);
             let commit = app.db.commit(lease, &ingested);
             let committed = app.metrics.time(Stage::Commit, commit).await;
+            if let Err(DbError::ModelChanged) = committed {
+                app.model_changed.notify_one();
+            }
             committed
                 .map(|()| ingested.chunks.len())
                 .map_err(IngestError::Commit)

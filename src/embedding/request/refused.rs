@@ -181,11 +181,12 @@ fn probe(wanted: &Wanted) -> Wanted {
             tokens: 1,
         },
         file: wanted.file,
+        row: None,
     }
 }
 
 /// How many of these texts fit into a request; at least the first.
-fn fitting(part: &[Wanted], size: Limits) -> usize {
+pub(in crate::embedding) fn fitting(part: &[Wanted], size: Limits) -> usize {
     let mut tokens = 0_u32;
     let fits = |wanted: &&Wanted| {
         tokens = tokens.saturating_add(wanted.input.tokens);
