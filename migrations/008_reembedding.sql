@@ -19,7 +19,7 @@ create table if not exists orion_ingest.reembeddings (
     target text primary key references orion_ingest.active_models (target) check (target = 'chunks'),
     model text not null check (model <> ''),
     dimensions integer not null check (dimensions between 1 and 2000),
-    phase text not null default 'filling' check (phase in ('filling', 'cut_over', 'rolled_back')),
+    phase text not null default 'filling' check (phase in ('filling', 'cut_over', 'rolled_back', 'finishing')),
     rows_planned bigint check (rows_planned >= 0),
     rows_done bigint not null default 0,
     bytes_before bigint not null,
@@ -31,7 +31,7 @@ comment on table orion_ingest.reembeddings is 'The re-embedding under way, from 
 comment on column orion_ingest.reembeddings.target is 'Of which vectors, as in active_models.';
 comment on column orion_ingest.reembeddings.model is 'The model of embedding_next: the new one until the cutover, then the one from before.';
 comment on column orion_ingest.reembeddings.dimensions is 'Length of its vectors; pgvector can''t index more than 2,000.';
-comment on column orion_ingest.reembeddings.phase is 'filling: never swapped, so that embedding_next can''t be searched yet; cut_over; rolled_back.';
+comment on column orion_ingest.reembeddings.phase is 'filling: never swapped, so that embedding_next can''t be searched yet; cut_over; rolled_back; finishing: it is being emptied.';
 comment on column orion_ingest.reembeddings.rows_planned is 'Chunks when it was planned; null until all of them are divided into slices.';
 comment on column orion_ingest.reembeddings.rows_done is 'Vectors written since then.';
 comment on column orion_ingest.reembeddings.bytes_before is 'Size of document_chunks with its indexes when it was planned.';
@@ -270,6 +270,21 @@ end $$;
 comment on function orion_ingest.swap_chunks(boolean) is
     'Swaps names of columns and indexes, and the active model, under the caller''s lock on the table; false, and nothing done, while rows are left to fill.';
 
+create or replace function orion_ingest.empty_chunks(after_id uuid, max_rows integer) returns uuid
+language plpgsql set search_path = '' as $$
+declare
+    last_id uuid;
+begin
+    select (array_agg(c.id order by c.id desc))[1] into last_id
+    from (select d.id from public.document_chunks d where d.id > after_id order by d.id limit max_rows) c;
+    update public.document_chunks c
+    set embedding_next = null, embedding_next_model = null
+    where c.id > after_id and c.id <= last_id and c.embedding_next is not null;
+    return last_id;
+end $$;
+comment on function orion_ingest.empty_chunks(uuid, integer) is
+    'Empties the second column of so many chunks beyond an id; the last one''s, or null when there were none.';
+
 create or replace function orion_ingest.end_reembedding() returns void
 language plpgsql set search_path = '' as $$
 begin
@@ -300,7 +315,7 @@ begin
     else
         -- The model from before stays searchable until the re-embedding is finished.
         select r.model into other from orion_ingest.reembeddings r
-        where r.target = 'chunks' and r.phase <> 'filling'
+        where r.target = 'chunks' and r.phase in ('cut_over', 'rolled_back')
           and coalesce(query_model, r.model) = r.model and vector_dims(query_embedding) = r.dimensions;
         if not found then
             raise exception 'nothing can be searched with a query of % (% dimensions): the active model of chunks is % (% dimensions)',
@@ -444,7 +459,7 @@ revoke all on function
     orion_ingest.slice_added(), orion_ingest.begin_reembedding(text, integer), orion_ingest.slice_chunks(integer),
     orion_ingest.claim_slices(uuid, interval), orion_ingest.slice_rows(bigint[]),
     orion_ingest.fill_chunks(text, uuid[], vector[]), orion_ingest.swap_name(text, text, text),
-    orion_ingest.swap_chunks(boolean), orion_ingest.end_reembedding()
+    orion_ingest.swap_chunks(boolean), orion_ingest.empty_chunks(uuid, integer), orion_ingest.end_reembedding()
     from public, anon, authenticated;
 
 reset search_path;

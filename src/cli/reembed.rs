@@ -18,10 +18,10 @@ use crate::{
 /// To which model, how fast, and which step of it.
 #[derive(Args, Clone, Debug)]
 pub struct ReembedArgs {
-    /// The new model [default: EMBEDDING_MODEL].
+    /// The new model; without it, the one that the settings name.
     #[arg(long, global = true, value_name = "MODEL")]
     pub model: Option<String>,
-    /// Length of its vectors, at most 2000 [default: EMBEDDING_DIMENSIONS].
+    /// Length of its vectors, at most 2000; without it, as the settings say.
     #[arg(long, global = true, value_name = "N")]
     pub dimensions: Option<u32>,
     /// Say what it takes, and change nothing.
@@ -134,7 +134,7 @@ async fn steps(
             }
             match fill(reembed, screen, stop).await? {
                 Exit::Done => swap(true, reembed, screen, stop).await,
-                exit => Ok(exit),
+                exit @ (Exit::Broken | Exit::Usage | Exit::Failures) => Ok(exit),
             }
         }
     }
@@ -160,7 +160,7 @@ async fn fill(
             }
             Ok(Exit::Done)
         }
-        ended => Ok(unfilled(ended)),
+        ended @ (Filled::CostLimit | Filled::Stopped | Filled::Halted(_)) => Ok(unfilled(ended)),
     }
 }
 

@@ -28,6 +28,8 @@ pub enum Phase {
     CutOver,
     /// The model from before is active again; the new one is kept.
     RolledBack,
+    /// The second column is being dropped.
+    Finishing,
 }
 
 impl Phase {
@@ -35,6 +37,7 @@ impl Phase {
         match phase {
             "cut_over" => Self::CutOver,
             "rolled_back" => Self::RolledBack,
+            "finishing" => Self::Finishing,
             _ => Self::Filling,
         }
     }

@@ -118,6 +118,15 @@ pub(super) async fn build_next(admin: &mut PgConnection) -> Result<Vec<Rebuilt>,
     Ok(built)
 }
 
+/// Drops what [`build_next`] built.
+pub(super) async fn drop_next(admin: &mut PgConnection) -> Result<(), MigrateError> {
+    for index in SWAPPED {
+        let statement = format!("drop index concurrently if exists public.{index}_next");
+        run(admin, &statement).await?;
+    }
+    Ok(())
+}
+
 async fn build_one_next(
     admin: &mut PgConnection,
     index: &'static str,

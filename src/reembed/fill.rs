@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// A killed process's slices come due again after this.
-const LEASE: Duration = Duration::from_secs(60);
+const LEASE: Duration = Duration::from_mins(1);
 /// Held slices are renewed, and the table's size is noted.
 const RENEW_EVERY: Duration = Duration::from_secs(15);
 /// How long to wait for slices that others hold, or that failed.

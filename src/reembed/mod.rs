@@ -149,7 +149,7 @@ impl Reembed {
             self.db.slice_chunks(ROWS_A_SLICE).await?;
         }
         let filling = self.filling(&run.next, stop)?;
-        progress::beside(screen, &self.db, filling.fill(FEW_FILES)).await
+        progress::beside(screen, &self.db, Box::pin(filling.fill(FEW_FILES))).await
     }
 
     fn filling(&self, model: &Model, stop: CancellationToken) -> anyhow::Result<fill::Filling<'_>> {
@@ -178,14 +178,15 @@ impl Reembed {
         Ok(built)
     }
 
-    /// Drops the second column: the model from before after a cutover, else what was filled, which is to be said.
+    /// Empties and drops the second column: the model from before after a cutover, else what was filled, which is to be
+    /// said.
     ///
     /// # Errors
     ///
     /// [`WrongUsage`] if it is not said; a table that others keep locked; a database that does not answer.
     pub async fn finish(&self, abandon: bool) -> anyhow::Result<Reembedding> {
         let run = self.status().await?;
-        if run.phase != Phase::CutOver && !abandon {
+        if !matches!(run.phase, Phase::CutOver | Phase::Finishing) && !abandon {
             return Err(WrongUsage(format!(
                 "the vectors of {} are not in use; cut over first, or give them up with `reembed finish --abandon`",
                 run.next.name

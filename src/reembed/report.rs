@@ -12,6 +12,7 @@ impl fmt::Display for Reembedding {
             Phase::Filling => "filling: the new model is not in use",
             Phase::CutOver => "cut over: the model from before is kept until `finish`",
             Phase::RolledBack => "rolled back: the new model is kept",
+            Phase::Finishing => "finishing: the second column is emptied, then dropped",
         };
         writeln!(f, "{:<16}{phase}", "phase")?;
         writeln!(

@@ -65,6 +65,13 @@ impl Reembed {
                 )
                 .into());
             }
+            (Phase::Finishing, _) => {
+                return Err(WrongUsage(
+                    "the second column is being dropped; `orion-ingest reembed finish` ends that"
+                        .to_owned(),
+                )
+                .into());
+            }
             (Phase::Filling | Phase::RolledBack, true) | (Phase::CutOver, false) => {}
         }
         self.check_dimensions(&run.active, &run.next)?;
@@ -75,13 +82,15 @@ impl Reembed {
             }
             match self.fill(screen, stop.clone()).await? {
                 Filled::Whole => {}
-                ended => return Ok(Err(ended)),
+                ended @ (Filled::CostLimit | Filled::Stopped | Filled::Halted(_)) => {
+                    return Ok(Err(ended));
+                }
             }
             self.build_indexes().await?;
             match self.try_swap(cut_over, &run.next, &stop).await {
                 Ok(swapped) => return Ok(Ok(swapped)),
                 Err(NotSwapped::RowsLeft) => {
-                    in_the_way = "new files come faster than they are embedded".to_owned();
+                    "new files come faster than they are embedded".clone_into(&mut in_the_way);
                 }
                 Err(NotSwapped::InTheWay(who)) => {
                     tracing::warn!(who, "the table is in use; trying again");
@@ -106,7 +115,7 @@ impl Reembed {
         let Ok(filling) = self.filling(next, stop.clone()) else {
             return Err(NotSwapped::RowsLeft);
         };
-        match timeout(LAST_ROWS_WITHIN, filling.fill(0)).await {
+        match timeout(LAST_ROWS_WITHIN, Box::pin(filling.fill(0))).await {
             Ok(Ok(Filled::Whole)) => {}
             Ok(Err(error)) => return Err(error.into()),
             // Writers go on until these are filled.

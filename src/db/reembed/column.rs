@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use sqlx::{Connection, PgConnection};
 use tokio::time::sleep;
+use uuid::Uuid;
 
 use crate::{
     db::{
@@ -17,6 +18,8 @@ use crate::{
 const LOCK_WITHIN: &str = "set local lock_timeout = '50ms'";
 /// Pauses in which they go on.
 const PAUSE: Duration = Duration::from_millis(200);
+/// Rows that are emptied in one transaction.
+const ROWS_AT_ONCE: i32 = 1_000;
 /// A minute in all.
 const MAX_TRIES: u32 = 240;
 
@@ -50,7 +53,8 @@ async fn begin_alone(admin: &mut PgConnection, model: &Model) -> Result<(), Migr
     .await
 }
 
-/// Drops the second column, if there is one.
+/// Drops the second column, if there is one, and gives its room back to the table: what a dropped column holds would stay
+/// until each row is written anew.
 ///
 /// # Errors
 ///
@@ -66,6 +70,26 @@ async fn end_alone(admin: &mut PgConnection) -> Result<(), MigrateError> {
     if !is_under_way(admin).await? {
         return Ok(());
     }
+    sqlx::query!(
+        "update orion_ingest.reembeddings set phase = 'finishing' where target = 'chunks'"
+    )
+    .execute(&mut *admin)
+    .await?;
+    // Without them an emptied row stays where it is.
+    reindex::drop_next(admin).await?;
+    let mut after = Some(Uuid::nil());
+    while let Some(last) = after {
+        after = sqlx::query_scalar!(
+            "select orion_ingest.empty_chunks($1, $2)",
+            last,
+            ROWS_AT_ONCE
+        )
+        .fetch_one(&mut *admin)
+        .await?;
+    }
+    sqlx::raw_sql("vacuum public.document_chunks")
+        .execute(&mut *admin)
+        .await?;
     patiently(admin, async |tx| {
         sqlx::query!("select orion_ingest.end_reembedding()")
             .execute(tx)

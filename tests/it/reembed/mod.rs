@@ -3,6 +3,7 @@
 mod checker;
 mod steps;
 mod story;
+mod table;
 
 use orion_ingest::document::UserId;
 use tokio::process::Command;

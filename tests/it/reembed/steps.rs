@@ -3,6 +3,7 @@
 use orion_ingest::embedded::provider::faults::Fault;
 use serde_json::Value;
 use sqlx::{Connection as _, Executor as _};
+use tokio::task::JoinSet;
 
 use super::{
     TO_NEW,
@@ -308,7 +309,8 @@ async fn a_search_that_began_before_the_swap_is_answered_by_its_own_model_after_
         .await
         .unwrap();
     let mut reader = stack.admin().await;
-    let searching = tokio::spawn(async move {
+    let mut searching = JoinSet::new();
+    searching.spawn(async move {
         // Its snapshot is taken before it waits for the table.
         ask(&mut reader, user, &old(), &question(1703)).await
     });
@@ -318,6 +320,6 @@ async fn a_search_that_began_before_the_swap_is_answered_by_its_own_model_after_
         .await
         .unwrap();
     swap.commit().await.unwrap();
-    let found = searching.await.unwrap().unwrap();
+    let found = searching.join_next().await.unwrap().unwrap().unwrap();
     assert!(found[0].contains("year 1703"), "{found:?}");
 }
