@@ -117,7 +117,7 @@ declare
     planned bigint;
 begin
     -- Once: a second caller waits here, and finds it done.
-    perform from orion_ingest.reembeddings r where r.target = 'chunks' and r.rows_planned is null for update;
+    perform from orion_ingest.reembeddings r where r.target = 'chunks' and r.rows_planned is null for no key update;
     if not found then
         return;
     end if;
@@ -143,31 +143,31 @@ create or replace function orion_ingest.claim_slices(holder uuid, lease_for inte
 language plpgsql set search_path = '' as $$
 begin
     return query
-        update orion_ingest.reembedding_slices s
-        set lease_token = holder, due_at = now() + lease_for
-        from (
+        with due as materialized (   -- a plain subquery may run more than once
             select d.id from orion_ingest.reembedding_slices d
             where d.target = 'chunks' and d.due_at <= now() and d.file_id is not null
             order by d.due_at
             limit 50
             for update skip locked
-        ) due
-        where s.id = due.id
+        )
+        update orion_ingest.reembedding_slices s
+        set lease_token = holder, due_at = now() + lease_for
+        from due where s.id = due.id
         returning s.id;
     if found then
         return;
     end if;
     return query
-        update orion_ingest.reembedding_slices s
-        set lease_token = holder, due_at = now() + lease_for
-        from (
+        with due as materialized (
             select d.id from orion_ingest.reembedding_slices d
             where d.target = 'chunks' and d.due_at <= now()
             order by d.due_at
             limit 1
             for update skip locked
-        ) due
-        where s.id = due.id
+        )
+        update orion_ingest.reembedding_slices s
+        set lease_token = holder, due_at = now() + lease_for
+        from due where s.id = due.id
         returning s.id;
 end $$;
 comment on function orion_ingest.claim_slices(uuid, interval) is 'Leases one slice, or those of many files, to holder.';

@@ -35,7 +35,7 @@ const MAX_LISTS: i64 = 32_768;
 /// A rebuilt index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rebuilt {
-    /// Its name.
+    /// Its name, or that which it will have after the swap.
     pub index: &'static str,
     /// The vectors in it.
     pub rows: i64,

@@ -157,3 +157,25 @@ fn wanted(row: Row) -> Wanted {
         row: Some(row.id),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_limits_is_never_none_and_of_unknown_ones_unknown() {
+        let backfill = Backfill {
+            rate_share: 0.25,
+            max_cost_usd: None,
+        };
+        let share = |requests_per_minute, tokens_per_minute| {
+            let limits = backfill.share_of(limiter::Limits {
+                requests_per_minute,
+                tokens_per_minute,
+            });
+            (limits.requests_per_minute, limits.tokens_per_minute)
+        };
+        assert_eq!(share(3_000, 1_000_000), (750, 250_000));
+        assert_eq!(share(1, 0), (1, 0));
+    }
+}

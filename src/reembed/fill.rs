@@ -3,10 +3,10 @@
 //! Vectors are written with the bill of the request that brought them, so that whoever is killed repeats no more than was
 //! in flight; its slices come due again by themselves.
 
-use std::time::Duration;
+use std::{convert::Infallible, pin::pin, time::Duration};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -85,38 +85,44 @@ impl<'a> Filling<'a> {
     /// would never be nothing.
     pub(super) async fn fill(self, but_files: i64) -> Result<Filled, DbError> {
         let mut hands = FuturesUnordered::new();
-        let mut renew = interval(RENEW_EVERY);
-        renew.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // At most one, and beside the hands: whoever waited for it alone would keep them from ending the transactions that
+        // it may wait for. The renewals likewise.
+        let mut claims = FuturesUnordered::new();
+        let mut renewing = pin!(self.renew());
         let mut look_at = Instant::now();
         let mut answered_at = Instant::now();
         let mut ended = None;
         loop {
-            if ended.is_none() && hands.len() < self.concurrency && look_at <= Instant::now() {
-                match self.claim(but_files).await {
-                    Ok(Claim::Slices(slices)) => hands.push(self.work_on(slices)),
-                    Ok(Claim::Nothing) => look_at = Instant::now() + LOOK_EVERY,
-                    Ok(Claim::Enough) => ended = Some(Filled::Whole),
-                    Err(error) if answered_at.elapsed() > GIVE_UP_AFTER => return Err(error),
-                    Err(error) => {
-                        tracing::warn!(error = %error, "no slice could be claimed; trying again");
-                        look_at = Instant::now() + LOOK_EVERY;
-                        continue;
-                    }
-                }
-                answered_at = Instant::now();
+            let has_room = ended.is_none() && claims.is_empty() && hands.len() < self.concurrency;
+            let is_due = look_at <= Instant::now();
+            if has_room && is_due {
+                claims.push(self.claim(but_files));
             }
-            if let (Some(ended), true) = (ended, hands.is_empty()) {
+            if let (Some(ended), true, true) = (ended, hands.is_empty(), claims.is_empty()) {
                 return Ok(ended);
             }
-            let has_room = ended.is_none() && hands.len() < self.concurrency;
             tokio::select! {
+                Some(claim) = claims.next(), if !claims.is_empty() => {
+                    match claim {
+                        Ok(Claim::Slices(slices)) => hands.push(self.work_on(slices)),
+                        Ok(Claim::Nothing) => look_at = Instant::now() + LOOK_EVERY,
+                        Ok(Claim::Enough) => ended = ended.or(Some(Filled::Whole)),
+                        Err(error) if answered_at.elapsed() > GIVE_UP_AFTER => return Err(error),
+                        Err(error) => {
+                            tracing::warn!(error = %error, "no slice could be claimed; trying again");
+                            look_at = Instant::now() + LOOK_EVERY;
+                            continue;
+                        }
+                    }
+                    answered_at = Instant::now();
+                }
                 Some(outcome) = hands.next(), if !hands.is_empty() => {
                     if let Some(end) = self.conclude(outcome) {
                         ended = ended.or(Some(end));
                     }
                 }
-                _ = renew.tick() => self.renew().await,
-                () = sleep_until(look_at), if has_room => {}
+                never = &mut renewing => match never {},
+                () = sleep_until(look_at), if has_room && !is_due => {}
                 () = self.stop.cancelled(), if ended.is_none() => ended = Some(Filled::Stopped),
             }
         }
@@ -188,10 +194,13 @@ impl<'a> Filling<'a> {
         }
     }
 
-    async fn renew(&self) {
-        let renewed = self.db.renew_slices(self.holder, LEASE).await;
-        if let Err(error) = renewed.and(self.db.note_size().await) {
-            tracing::warn!(error = %error, "slices were not renewed; trying again");
+    async fn renew(&self) -> Infallible {
+        loop {
+            sleep(RENEW_EVERY).await;
+            let renewed = self.db.renew_slices(self.holder, LEASE).await;
+            if let Err(error) = renewed.and(self.db.note_size().await) {
+                tracing::warn!(error = %error, "slices were not renewed; trying again");
+            }
         }
     }
 }

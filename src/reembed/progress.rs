@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use indicatif::ProgressBar;
 use tokio::time::{Instant, sleep};
 
 use super::Filled;
@@ -25,14 +26,16 @@ pub(super) async fn beside(
     db: &Db,
     work: impl Future<Output = Result<Filled, DbError>>,
 ) -> anyhow::Result<Filled> {
-    tokio::select! {
-        filled = work => Ok(filled?),
-        never = show(screen, db) => match never {},
-    }
+    let bar = screen.bar(0, TEMPLATE);
+    let filled = tokio::select! {
+        filled = work => filled,
+        never = show(&bar, db) => match never {},
+    };
+    bar.finish_and_clear();
+    Ok(filled?)
 }
 
-async fn show(screen: &Screen, db: &Db) -> Infallible {
-    let bar = screen.bar(0, TEMPLATE);
+async fn show(bar: &ProgressBar, db: &Db) -> Infallible {
     let on_terminal = io::stderr().is_terminal();
     let mut line_at = Instant::now();
     let mut before: Option<(Instant, i64)> = None;

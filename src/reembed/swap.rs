@@ -109,8 +109,8 @@ impl Reembed {
         stop: &CancellationToken,
     ) -> Result<Swapped, NotSwapped> {
         let mut admin = db::connect_admin(&self.settings.database.admin_url).await?;
-        let began = Instant::now();
         let held = state::hold(&mut admin).await?;
+        let began = Instant::now();
         // Those that were committed since we last looked: nobody adds any more.
         let Ok(filling) = self.filling(next, stop.clone()) else {
             return Err(NotSwapped::RowsLeft);

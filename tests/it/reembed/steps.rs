@@ -323,3 +323,47 @@ async fn a_search_that_began_before_the_swap_is_answered_by_its_own_model_after_
     let found = searching.join_next().await.unwrap().unwrap().unwrap();
     assert!(found[0].contains("year 1703"), "{found:?}");
 }
+
+#[tokio::test]
+async fn the_new_models_index_is_of_the_kind_that_the_old_ones_was() {
+    let stack = Stack::new().await;
+    library(&stack, &[17]).await;
+    stack
+        .sql(
+            "drop index idx_document_chunks_embedding;
+             create index idx_document_chunks_embedding on document_chunks
+                 using hnsw (embedding vector_cosine_ops) with (m = 8)",
+        )
+        .await;
+    reembed(&stack, &TO_NEW).await.exits(0);
+    let index: String = stack
+        .value("select pg_get_indexdef('idx_document_chunks_embedding'::regclass)")
+        .await;
+    assert!(
+        index.ends_with("USING hnsw (embedding vector_cosine_ops) WITH (m='8')"),
+        "{index}"
+    );
+}
+
+#[tokio::test]
+async fn a_part_of_the_rate_is_taken_from_a_budget_that_all_its_processes_share() {
+    let stack = Stack::new().await;
+    library(&stack, &[17]).await;
+    let limited = ["--embedding-rpm", "6000", "--rate-share", "0.5"];
+    reembed(&stack, &[&TO_NEW[..], &limited].concat())
+        .await
+        .exits(0);
+    let budgets: Vec<String> = stack
+        .value(
+            "select array_agg(model order by model) from orion_ingest.provider_budgets
+             where recent_requests > 0 and model like '%large%'",
+        )
+        .await;
+    assert_eq!(
+        budgets,
+        [
+            "text-embedding-3-large",
+            "text-embedding-3-large (re-embedding)"
+        ]
+    );
+}

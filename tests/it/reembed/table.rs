@@ -21,8 +21,9 @@ use pgvector::Vector;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use super::{command, old, question, reembed, years};
+use super::{command, old, question, years};
 use crate::{
+    program::Said,
     stack::{Stack, variable},
     work::{sections, until},
 };
@@ -117,14 +118,11 @@ async fn ingest(stack: Arc<Stack>, user: UserId, waits: Arc<Waits>) {
 async fn step(stack: &Stack, waits: &Waits, name: &str, arguments: &[&str]) {
     waits.search.lock().unwrap().clear();
     let began = Instant::now();
-    let said = if name == "run" {
-        let mut other = command(stack, arguments).spawn().unwrap();
-        let said = reembed(stack, arguments).await;
+    let mut beside = (name == "run").then(|| command(stack, arguments).spawn().unwrap());
+    let said: Said = command(stack, arguments).output().await.unwrap().into();
+    if let Some(other) = &mut beside {
         assert!(other.wait().await.unwrap().success());
-        said
-    } else {
-        reembed(stack, arguments).await
-    };
+    }
     let took = began.elapsed().as_secs_f64();
     let said = said.exits(0);
     let mut times = std::mem::take(&mut *waits.search.lock().unwrap());
