@@ -147,6 +147,7 @@ impl App {
         if active == *old.embedder.model() {
             return Ok(None);
         }
+        tracing::info!(model = %active.name, dimensions = active.dimensions, "the active embedding model changed; following it");
         let settings = following(self.embedding.clone(), active);
         let stop = CancellationToken::new();
         let (embedder, pump) = old.embedder.successor(&settings, &self.db, stop.clone())?;
@@ -177,9 +178,7 @@ pub async fn embedder(
 /// The settings for the active model; says so where it is not the one that is set.
 fn following(settings: embedding::Settings, active: Model) -> embedding::Settings {
     let set = &settings.provider.model;
-    if active == *set {
-        tracing::info!(model = %active.name, dimensions = active.dimensions, "embedding with the active model");
-    } else {
+    if active != *set {
         tracing::warn!(
             setting = %set.name,
             setting_dimensions = set.dimensions,
