@@ -65,6 +65,23 @@ pub(crate) async fn ask(
     Ok(rows.into_iter().map(check).collect())
 }
 
+/// The texts that a search finds, by a statement that touches no table itself, so that it has its snapshot before the
+/// search has its lock.
+pub(crate) async fn search(
+    connection: &mut PgConnection,
+    user: UserId,
+    model: &Model,
+    query: &str,
+) -> Vec<String> {
+    sqlx::query_scalar("select content from search_similar_chunks($1, $2, null, 5, $3)")
+        .bind(Vector::from(vector(query, model)))
+        .bind(user)
+        .bind(&model.name)
+        .fetch_all(connection)
+        .await
+        .expect("an answer")
+}
+
 /// Every vector of this column is the one that the model beside it makes; how many there are, and of which models.
 pub(crate) async fn vectors(stack: &Stack, column: &str) -> (usize, Vec<String>) {
     let query = format!(

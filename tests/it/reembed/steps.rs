@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 use super::{
     TO_NEW,
-    checker::{active, ask, vectors},
+    checker::{active, ask, search, vectors},
     command, library, new, old, question, reembed, years,
 };
 use crate::{
@@ -310,17 +310,14 @@ async fn a_search_that_began_before_the_swap_is_answered_by_its_own_model_after_
         .unwrap();
     let mut reader = stack.admin().await;
     let mut searching = JoinSet::new();
-    searching.spawn(async move {
-        // Its snapshot is taken before it waits for the table.
-        ask(&mut reader, user, &old(), &question(1703)).await
-    });
+    searching.spawn(async move { search(&mut reader, user, &old(), &question(1703)).await });
     let waits = "select exists (select from pg_locks where relation = 'document_chunks'::regclass and not granted)";
     until(&mut stack.admin().await, waits).await;
     swap.execute("select orion_ingest.swap_chunks(true)")
         .await
         .unwrap();
     swap.commit().await.unwrap();
-    let found = searching.join_next().await.unwrap().unwrap().unwrap();
+    let found = searching.join_next().await.unwrap().unwrap();
     assert!(found[0].contains("year 1703"), "{found:?}");
 }
 
