@@ -6,13 +6,14 @@ use std::{
 };
 
 use anyhow::Context;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     chunk::Tokenizer,
     config::{Config, PathPolicy},
-    db::{self, Db, DbError},
+    db::{self, Db},
+    document::Model,
     embedding::{self, Embedder, Pump},
     extract::sandbox::Sandbox,
     file_type::FileTypes,
@@ -41,8 +42,8 @@ pub struct App {
     pub sandbox: Sandbox,
     /// For objects and texts in memory.
     pub room: Room,
-    /// Texts to vectors, booked.
-    pub embedder: Embedder,
+    /// Somebody has seen that the active model changed.
+    pub model_changed: Notify,
     /// What is counted.
     pub metrics: Metrics,
     /// Files in hand at once.
@@ -63,8 +64,16 @@ pub struct App {
     pub path_policy: PathPolicy,
     /// Whose tokens are counted.
     pub tokenizer: Tokenizer,
-    stop_embedding: CancellationToken,
+    embedding: embedding::Settings,
+    embedder: RwLock<Follower>,
     types: RwLock<Arc<FileTypes>>,
+}
+
+/// Texts to vectors of the active model, booked; and what ends it.
+#[derive(Clone, Debug)]
+struct Follower {
+    embedder: Embedder,
+    stop: CancellationToken,
 }
 
 impl App {
@@ -81,8 +90,8 @@ impl App {
                 "file_type_configs enables no type: every file will fail; run `orion-ingest migrate --seed`"
             );
         }
-        let stop_embedding = CancellationToken::new();
-        let (embedder, pump) = embedder(&db, config.embedding, stop_embedding.clone()).await?;
+        let stop = CancellationToken::new();
+        let (embedder, pump) = embedder(&db, config.embedding.clone(), stop.clone()).await?;
         let app = Self {
             objects: Objects::new(config.storage),
             sandbox: Sandbox::new(
@@ -90,7 +99,7 @@ impl App {
                 Spawner::new().context("cannot start a thread")?,
             ),
             room: Room::new(ROOM_BYTES),
-            embedder,
+            model_changed: Notify::new(),
             metrics: Metrics::default(),
             concurrency: config.worker.concurrency,
             hands: Semaphore::new(config.worker.concurrency),
@@ -101,7 +110,8 @@ impl App {
             grace: config.worker.grace,
             path_policy: config.worker.path_policy,
             tokenizer: config.tokenizer,
-            stop_embedding,
+            embedding: config.embedding,
+            embedder: RwLock::new(Follower { embedder, stop }),
             types: RwLock::new(Arc::new(types)),
             db,
         };
@@ -110,7 +120,19 @@ impl App {
 
     /// Lets the pump end when what it has sent is booked.
     pub fn stop_embedding(&self) {
-        self.stop_embedding.cancel();
+        self.follower().stop.cancel();
+    }
+
+    /// What makes vectors of the active model, as far as we have heard of it.
+    pub fn embedder(&self) -> Embedder {
+        self.follower().embedder
+    }
+
+    fn follower(&self) -> Follower {
+        self.embedder
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// The file types as they were last read.
@@ -121,15 +143,30 @@ impl App {
             .clone()
     }
 
-    /// Reads the file types again; says whether the active model is still ours.
+    /// Reads the file types again, and the active model: the pump to run if that is another one now. What was not sent of
+    /// the old one's texts is failed, and tried again with the new one.
     ///
     /// # Errors
     ///
     /// A database that does not answer.
-    pub async fn refresh(&self) -> Result<bool, DbError> {
+    pub async fn refresh(&self) -> anyhow::Result<Option<Pump>> {
         let types = Arc::new(self.db.file_types().await?);
         *self.types.write().unwrap_or_else(PoisonError::into_inner) = types;
-        Ok(self.db.active_model().await? == *self.embedder.model())
+        let active = self.db.active_model().await?;
+        let old = self.follower();
+        if active == *old.embedder.model() {
+            return Ok(None);
+        }
+        tracing::info!(model = %active.name, dimensions = active.dimensions, "the active embedding model changed; following it");
+        let settings = following(self.embedding.clone(), active);
+        let stop = CancellationToken::new();
+        let (embedder, pump) = old.embedder.successor(&settings, &self.db, stop.clone())?;
+        *self
+            .embedder
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Follower { embedder, stop };
+        old.stop.cancel();
+        Ok(Some(pump))
     }
 }
 
@@ -141,20 +178,26 @@ impl App {
 /// A database that does not answer.
 pub async fn embedder(
     db: &Db,
-    mut settings: embedding::Settings,
+    settings: embedding::Settings,
     stop: CancellationToken,
 ) -> anyhow::Result<(Embedder, Pump)> {
-    let active = db.active_model().await?;
-    if active != settings.provider.model {
+    let settings = following(settings, db.active_model().await?);
+    Ok(embedding::new(&settings, db, stop)?)
+}
+
+/// The settings for the active model; says so where it is not the one that is set.
+fn following(settings: embedding::Settings, active: Model) -> embedding::Settings {
+    let set = &settings.provider.model;
+    if active != *set {
         tracing::warn!(
-            setting = %settings.provider.model.name,
+            setting = %set.name,
+            setting_dimensions = set.dimensions,
             active = %active.name,
             dimensions = active.dimensions,
             "EMBEDDING_MODEL differs from the database's active model, which is used; a re-embedding changes it"
         );
-        settings.provider.model = active;
     }
-    Ok(embedding::new(&settings, db, stop)?)
+    settings.with_model(active)
 }
 
 /// Connection settings of a process that has so many files in hand.

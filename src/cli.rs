@@ -5,6 +5,7 @@ mod drain;
 mod file;
 mod flags;
 mod log;
+mod reembed;
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
@@ -15,9 +16,11 @@ pub use dispatch::main;
 #[cfg(feature = "embedded")]
 pub(crate) use dispatch::out;
 pub use flags::SettingFlags;
+pub use reembed::{ReembedArgs, Step};
 
 use crate::{
     config::{DURATION, SETTINGS, parse_duration},
+    db::Which,
     failure::Code,
 };
 
@@ -49,6 +52,8 @@ Examples:
   orion-ingest ingest docs/ --user <uuid>            upload a folder and ingest it
   orion-ingest search 'refund policy' --user <uuid>
   orion-ingest retry --failed --code extract_timeout
+  orion-ingest reembed --model text-embedding-3-large --dimensions 1024 --dry-run
+  orion-ingest reingest --where config-changed
 
 Exit codes: 0 done; 1 something broke that a retry may cure; 2 wrong usage or settings; 3 some files failed.
 Results go to stdout, logs and progress to stderr; RUST_LOG=orion_ingest=debug shows more.";
@@ -175,6 +180,14 @@ pub enum Command {
     },
     /// Rebuild the vector indexes for the rows that there are now, while everybody reads and writes.
     Reindex,
+    /// Give every chunk a vector of another model, without downtime: plan, run and cutover in one, or step by step.
+    Reembed(ReembedArgs),
+    /// Make files due again whose chunking rules changed.
+    Reingest {
+        /// Which: config-changed (their type's rules changed since), type=MIME, or all.
+        #[arg(long = "where", value_name = "WHICH", value_parser = which)]
+        which: Which,
+    },
     /// Show the queue, its age, throughput, failures and spend.
     Status {
         /// Print one JSON object.
@@ -276,6 +289,15 @@ fn uuid(value: &str) -> Result<Uuid, String> {
     value
         .parse()
         .map_err(|_| "not a UUID such as 8f14e45f-ceea-467f-9b51-3f1f6d7c2a10".to_owned())
+}
+
+fn which(value: &str) -> Result<Which, String> {
+    match value.split_once('=') {
+        None if value == "config-changed" => Ok(Which::ConfigChanged),
+        None if value == "all" => Ok(Which::All),
+        Some(("type", mime)) if !mime.is_empty() => Ok(Which::Type(mime.to_owned())),
+        None | Some(_) => Err("not config-changed, type=MIME or all".to_owned()),
+    }
 }
 
 fn code(value: &str) -> Result<Code, String> {

@@ -5,6 +5,7 @@
 //! `books.rs` what it costs, `budget.rs` when it may leave. Every answer is
 //! booked and its vectors stashed as it arrives, also when the file that asked for it is gone.
 
+mod backfill;
 mod books;
 mod budget;
 mod interest;
@@ -25,12 +26,16 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::request::PROBE;
+pub use self::{
+    backfill::{Backfill, Filler, Row},
+    place::Place,
+    pump::Pump,
+};
 use self::{interest::Waiting, place::Places, pump::Order, request::Desk};
-pub use self::{place::Place, pump::Pump};
 use crate::{
     db::{Db, DbError},
     document::{FileId, Model, Text, UserId},
-    embed::{EmbedError, batcher, limiter, openai},
+    embed::{EmbedError, batcher, limiter, openai, price::list_price_per_mtok},
     failure::{Code, Verdict},
 };
 
@@ -41,13 +46,13 @@ pub struct Settings {
     pub provider: openai::Settings,
     /// The provider's limits, shared by all workers on the database.
     pub limits: limiter::Limits,
-    /// Whether it takes of these limits what nobody else stands in line for.
-    pub is_backfill: bool,
+    /// If it is an operator's re-embedding: takes of these limits what nobody else stands in line for.
+    pub backfill: Option<Backfill>,
     /// How large requests may be.
     pub batch: batcher::Limits,
     /// Requests in flight at most.
     pub max_concurrency: usize,
-    /// US dollars per million tokens.
+    /// US dollars per million tokens of the model.
     pub price_per_mtok: f64,
     /// US dollars that a UTC day may cost.
     pub daily_limit_usd: Option<f64>,
@@ -55,6 +60,21 @@ pub struct Settings {
     pub linger: Duration,
     /// The first pause between two tries; later ones double.
     pub retry_after: Duration,
+}
+
+impl Settings {
+    /// The same for another model, at its list price where one is known: the price that is set is that of the model that
+    /// is set.
+    #[must_use]
+    pub fn with_model(mut self, model: Model) -> Self {
+        if model.name != self.provider.model.name
+            && let Some(price) = list_price_per_mtok(&model.name)
+        {
+            self.price_per_mtok = price;
+        }
+        self.provider.model = model;
+        self
+    }
 }
 
 /// How long a request that is not full waits for more. Short beside the provider's latency.
@@ -115,6 +135,9 @@ pub enum EmbeddingError {
         /// What the file needs.
         tokens: u64,
     },
+    /// `reembed --max-cost` would be passed by the next request.
+    #[error("the re-embedding's cost limit is reached")]
+    CostLimit,
     /// Another file that has a text in common with this one was turned away, or leaves its vectors in the database; this
     /// one may pass alone.
     #[error("a file with a text in common did not share its vectors")]
@@ -145,7 +168,7 @@ impl EmbeddingError {
             Self::UserQuota { .. } => Verdict::Reject {
                 code: Code::QuotaExceeded,
             },
-            Self::Shared | Self::Stopped => wait(None, None),
+            Self::CostLimit | Self::Shared | Self::Stopped => wait(None, None),
         }
     }
 
@@ -159,6 +182,7 @@ impl EmbeddingError {
                 "the day's budget for embedding is used up; the file will be tried again tomorrow"
             }
             Self::UserQuota { .. } => "your monthly quota does not allow this file",
+            Self::CostLimit => "the re-embedding is over; the file will be tried again",
             Self::Shared => {
                 "another file with the same text went first; this one will be tried again"
             }
@@ -265,9 +289,17 @@ pub fn new(
     db: &Db,
     stop: CancellationToken,
 ) -> Result<(Embedder, Pump), reqwest::Error> {
+    build(settings, db, stop, Arc::default())
+}
+
+fn build(
+    settings: &Settings,
+    db: &Db,
+    stop: CancellationToken,
+    totals: Arc<Mutex<Totals>>,
+) -> Result<(Embedder, Pump), reqwest::Error> {
     let (orders, inbox) = mpsc::channel(64);
     let (publish, state) = watch::channel(State::Ready);
-    let totals = Arc::new(Mutex::new(Totals::default()));
     let expected = Arc::new(Expected::default());
     let embedder = Embedder {
         orders,
@@ -286,6 +318,20 @@ pub fn new(
 }
 
 impl Embedder {
+    /// Makes the pump and the handle that take over from this one, for other settings; what was sent and got is counted on.
+    ///
+    /// # Errors
+    ///
+    /// If the TLS set-up fails.
+    pub fn successor(
+        &self,
+        settings: &Settings,
+        db: &Db,
+        stop: CancellationToken,
+    ) -> Result<(Self, Pump), reqwest::Error> {
+        build(settings, db, stop, Arc::clone(&self.totals))
+    }
+
     /// Says that a file is on its way, so that a request that is not full waits a moment for its texts.
     #[must_use]
     pub fn expect(&self) -> Expecting {

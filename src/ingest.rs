@@ -14,7 +14,7 @@ use crate::{
     chunk,
     db::{DbError, Ingested},
     document::{Chunk, Chunked, Document, Lease},
-    embedding::{EmbeddingError, Expecting, Job, Piece},
+    embedding::{Embedder, EmbeddingError, Expecting, Job, Piece},
     extract::{self, Hints, sandbox::SandboxError},
     failure::{Code, Verdict},
     file_type::FileTypes,
@@ -42,7 +42,9 @@ pub struct Ready {
 pub async fn ingest(app: &App, lease: &Lease) -> Result<Ready, IngestError> {
     // The semaphore is never closed.
     let hand = app.hands.acquire().await.ok();
-    let coming = app.embedder.expect();
+    // One for the whole file: the active model may change meanwhile.
+    let embedder = app.embedder();
+    let coming = embedder.expect();
     let types = app.types();
     let max_bytes = admit(
         &app.db,
@@ -73,14 +75,17 @@ pub async fn ingest(app: &App, lease: &Lease) -> Result<Ready, IngestError> {
         .await?;
     let vectors = app
         .metrics
-        .time(Stage::Embed, embed(app, lease, &chunked, coming, hand))
+        .time(
+            Stage::Embed,
+            embed(&embedder, lease, &chunked, coming, hand),
+        )
         .await?;
     Ok(Ready {
         ingested: Arc::new(Ingested {
             sha256: object.sha256,
             chunked,
             vectors,
-            model: app.embedder.model().clone(),
+            model: embedder.model().clone(),
         }),
         _room: room,
     })
@@ -144,7 +149,7 @@ async fn cut(app: &App, types: &FileTypes, document: Document) -> Result<Chunked
 /// Vectors for all chunks: those that the user already has, and the others bought; `None` if they are so many that the
 /// database keeps them. Meanwhile the file is not in hand, if there is a place to wait.
 async fn embed(
-    app: &App,
+    embedder: &Embedder,
     lease: &Lease,
     chunked: &Chunked,
     coming: Expecting,
@@ -157,7 +162,7 @@ async fn embed(
     };
     let chunks = chunked.chunks.iter();
     let tokens = chunks.clone().map(|chunk| chunk.embedded.tokens).sum();
-    let place = app.embedder.place(tokens);
+    let place = embedder.place(tokens);
     let _hand = hand.filter(|_| place.is_none());
     let job = Job {
         file: Some(lease.file),
@@ -165,10 +170,10 @@ async fn embed(
         pieces: chunks.map(piece).collect(),
     };
     if chunked.chunks.len() > MAX_HELD {
-        app.embedder.embed_unheld(coming, job).await?;
+        embedder.embed_unheld(coming, job).await?;
         return Ok(None);
     }
-    let vectors = app.embedder.embed(coming, job).await?;
+    let vectors = embedder.embed(coming, job).await?;
     Ok(Some(vectors.into_iter().map(Into::into).collect()))
 }
 

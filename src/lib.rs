@@ -22,6 +22,7 @@ pub mod lease;
 pub mod metrics;
 pub mod objects;
 pub mod ops;
+pub mod reembed;
 pub mod room;
 pub mod shutdown;
 pub mod spawner;

@@ -124,14 +124,15 @@ pub async fn work(
     let mut hands: JoinSet<Settled> = JoinSet::new();
     let mut look = Look::new();
     let mut ahead = Ahead::new(Instant::now());
-    let mut provider = app.embedder.state();
-    let mut waiting = app.embedder.waiting();
     let drains = matches!(until, Until::Drained { .. });
     let mut storage_refused = false;
     let ending = loop {
         if shutdown.is_finishing() {
             break Ending::Stopped;
         }
+        // Another one when the active model has changed.
+        let embedder = app.embedder();
+        let (mut provider, mut waiting) = (embedder.state(), embedder.waiting());
         let state = *provider.borrow_and_update();
         if drains && hands.is_empty() {
             if state.is_final() {

@@ -1,6 +1,6 @@
 //! Large files.
 
-use std::io::Write as _;
+use std::fmt::Write as _;
 
 use crate::{notes::words, uploads::Upload};
 
@@ -67,14 +67,13 @@ fn file(objects: &[String]) -> Vec<u8> {
         file.extend(format!("{number} 0 obj\n{object}\nendobj\n").into_bytes());
     }
     let (table, size) = (file.len(), objects.len() + 1);
-    let starts: String = starts
-        .iter()
-        .map(|at| format!("{at:010} 00000 n \n"))
-        .collect();
-    // Writing to memory cannot fail.
-    let _written = write!(
-        file,
-        "xref\n0 {size}\n0000000000 65535 f \n{starts}trailer\n<< /Size {size} /Root 1 0 R >>\nstartxref\n{table}\n%%EOF\n"
-    );
+    let mut lines = format!("xref\n0 {size}\n0000000000 65535 f \n");
+    for at in starts {
+        // Writing to memory cannot fail.
+        let _written = writeln!(lines, "{at:010} 00000 n ");
+    }
+    file.extend(lines.into_bytes());
+    let root = format!("trailer\n<< /Size {size} /Root 1 0 R >>\nstartxref\n{table}\n%%EOF\n");
+    file.extend(root.into_bytes());
     file
 }

@@ -18,7 +18,9 @@ pub(crate) fn words(text: &mut String, number: usize, bytes: usize) {
         "harbour", "gauge", "tide", "keeper", "lamp", "storm", "reading", "wind",
     ];
     let until = text.len() + bytes;
-    text.push_str(&format!("Note {number}."));
+    text.push_str("Note ");
+    text.push_str(&number.to_string());
+    text.push('.');
     let mut seed = number;
     while text.len() < until {
         seed = seed

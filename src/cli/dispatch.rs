@@ -12,13 +12,13 @@ use anyhow::Context;
 use clap::Parser;
 use serde::Serialize;
 
-use super::{Cli, Command, Exit, Place, RetryArgs, drain, file, log::log};
+use super::{Cli, Command, Exit, Place, RetryArgs, drain, file, log::log, reembed};
 #[cfg(debug_assertions)]
 use crate::failpoint;
 use crate::{
     app,
     config::{self, Config, Problems, Source},
-    db::{self, Db, DbError, Failed, migrate, reindex},
+    db::{self, Db, DbError, Failed, Which, migrate, reindex},
     document::{FileId, UserId},
     extract::sandbox,
     ops::{WrongUsage, doctor, files, progress::Screen, run::Worker, search::search, upload},
@@ -178,6 +178,8 @@ async fn connected(
         }
         Command::Migrate { seed } => apply_migrations(seed, source).await,
         Command::Reindex => reindex(source).await,
+        Command::Reembed(args) => reembed::run(args, config::Search::load(source)?, screen).await,
+        Command::Reingest { which } => reingest(&which, source).await,
         Command::Status { json } => {
             let db = database(source).await?;
             let status = db.status().await;
@@ -245,6 +247,14 @@ async fn reindex(source: &Source) -> anyhow::Result<Exit> {
     for index in rebuilt {
         out(&index)?;
     }
+    Ok(Exit::Done)
+}
+
+async fn reingest(which: &Which, source: &Source) -> anyhow::Result<Exit> {
+    let db = database(source).await?;
+    let due = db.reingest(which).await;
+    db.close().await;
+    out(&format_args!("{} put back in the queue", files(due?)))?;
     Ok(Exit::Done)
 }
 

@@ -59,7 +59,7 @@ pub(super) fn embedding(reader: &mut Reader<'_>) -> embedding::Settings {
             requests_per_minute: reader.parsed("EMBEDDING_RPM", "a number of requests", 0),
             tokens_per_minute: reader.parsed("EMBEDDING_TPM", "a number of tokens", 0),
         },
-        is_backfill: false,
+        backfill: None,
         batch: batch(reader),
         max_concurrency,
         price_per_mtok: price_per_mtok.unwrap_or(0.0),

@@ -6,7 +6,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use pgvector::Vector;
-use sqlx::{PgConnection, query, query_file};
+use sqlx::{PgConnection, query, query_file, query_scalar};
 use uuid::Uuid;
 
 use super::{DbError, Unnamed};
@@ -24,6 +24,8 @@ pub struct Outgoing<'a> {
     pub inputs: usize,
     /// Their tokens by our count.
     pub tokens: u32,
+    /// Whether an operator's re-embedding asks.
+    pub is_reembedding: bool,
 }
 
 /// The answer to a recorded request.
@@ -31,15 +33,19 @@ pub struct Outgoing<'a> {
 pub struct Settlement {
     /// What [`record`] returned.
     pub request: Uuid,
+    /// The model that made the vectors.
+    pub model: Model,
     /// Tokens by the provider's count.
     pub billed: u32,
     /// US dollars per million tokens.
     pub price_per_mtok: f64,
     /// The billed tokens, divided without remainder.
     pub shares: Vec<Share>,
-    /// Whose text each vector belongs to; empty if the answer had no usable vectors.
+    /// Whose text each vector belongs to; empty if the answer had no usable vectors, or if they are for rows.
     pub owners: Vec<Owner>,
-    /// As many as owners.
+    /// The chunks whose vectors a re-embedding asked for.
+    pub rows: Vec<Uuid>,
+    /// As many as owners or rows.
     pub vectors: Vec<Vector>,
 }
 
@@ -90,18 +96,42 @@ pub struct Allowance {
 /// If the database is not available or refuses.
 pub async fn record(tx: &mut PgConnection, outgoing: &Outgoing<'_>) -> Result<Uuid, DbError> {
     let row = query!(
-        "insert into orion_ingest.embedding_requests (provider, model, dimensions, inputs, tokens)
-         values ($1, $2, $3, $4, $5)
+        "insert into orion_ingest.embedding_requests (provider, model, dimensions, inputs, tokens, is_reembedding)
+         values ($1, $2, $3, $4, $5, $6)
          returning id",
         PROVIDER,
         outgoing.model.name,
         dimensions(outgoing.model),
         i32::try_from(outgoing.inputs).unwrap_or(i32::MAX),
         i32::try_from(outgoing.tokens).unwrap_or(i32::MAX),
+        outgoing.is_reembedding,
     )
     .fetch_one(Unnamed(tx))
     .await?;
     Ok(row.id)
+}
+
+/// Tokens that the re-embedding under way has cost or may have cost, held until the transaction ends so that no other
+/// process counts at the same time.
+///
+/// # Errors
+///
+/// If the database is not available or refuses.
+pub async fn reembedding_tokens(tx: &mut PgConnection, model: &Model) -> Result<u64, DbError> {
+    query!("select from orion_ingest.reembeddings where target = 'chunks' for no key update")
+        .execute(Unnamed(tx))
+        .await?;
+    let tokens = query_scalar!(
+        r#"select coalesce(sum(coalesce(q.billed_tokens, q.tokens)), 0)::bigint as "tokens!"
+           from orion_ingest.embedding_requests q
+           join orion_ingest.reembeddings r on q.sent_at >= r.started_at
+           where q.is_reembedding and q.state <> 'refused' and q.model = $1 and q.dimensions = $2"#,
+        model.name,
+        dimensions(model),
+    )
+    .fetch_one(Unnamed(tx))
+    .await?;
+    Ok(tokens.unsigned_abs())
 }
 
 /// Notes that the provider refused a request, or never got it: it is not billed.
@@ -121,7 +151,8 @@ pub async fn refuse(tx: &mut PgConnection, request: Uuid) -> Result<(), DbError>
     Ok(())
 }
 
-/// Books an answer: the request, the bill by user and file, the users' totals and the vectors. Safe to repeat.
+/// Books an answer: the request, the bill by user and file, the users' totals and the vectors, in the stash or in the rows
+/// that they are for. Safe to repeat.
 ///
 /// # Errors
 ///
@@ -162,6 +193,16 @@ pub async fn settle(tx: &mut PgConnection, settlement: &Settlement) -> Result<()
     )
     .execute(Unnamed(tx))
     .await?;
+    if !settlement.rows.is_empty() {
+        query_scalar!(
+            "select orion_ingest.fill_chunks($1, $2, $3)",
+            settlement.model.name,
+            &settlement.rows,
+            &settlement.vectors as &[Vector],
+        )
+        .fetch_one(Unnamed(tx))
+        .await?;
+    }
     Ok(())
 }
 

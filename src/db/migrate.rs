@@ -26,7 +26,7 @@ const MAX_LOCK_TRIES: u32 = 1200;
 const MAX_FILE_TRIES: u32 = 30;
 const FILE_EVERY: Duration = Duration::from_secs(1);
 
-const FILES: [File; 7] = [
+const FILES: [File; 8] = [
     File {
         version: 1,
         name: "initial_schema",
@@ -61,6 +61,11 @@ const FILES: [File; 7] = [
         version: 7,
         name: "hardening",
         sql: include_str!("../../migrations/007_hardening.sql"),
+    },
+    File {
+        version: 8,
+        name: "reembedding",
+        sql: include_str!("../../migrations/008_reembedding.sql"),
     },
 ];
 const SEED: &str = include_str!("../../migrations/seed.sql");
@@ -242,7 +247,7 @@ async fn try_apply(
 }
 
 /// Whether others hold what we need: a lock timeout, or a deadlock with them.
-fn is_in_the_way(error: &sqlx::Error) -> bool {
+pub(super) fn is_in_the_way(error: &sqlx::Error) -> bool {
     error
         .as_database_error()
         .and_then(DatabaseError::code)

@@ -14,7 +14,9 @@ mod leases;
 pub mod ledger;
 mod listen;
 pub mod migrate;
+pub mod reembed;
 pub mod reindex;
+mod reingest;
 mod search;
 mod unnamed;
 
@@ -38,6 +40,7 @@ pub use error::DbError;
 pub use files::{Failed, FileState, NewFile, Status, add_user, delete_files};
 pub use leases::{Backlog, Scope};
 pub use listen::Listener;
+pub use reingest::Which;
 pub use search::Hit;
 use time::OffsetDateTime;
 pub use unnamed::Unnamed;

@@ -3,6 +3,9 @@
 //! An `IVFFlat` index divides its vectors into lists once, when it is built: one that was built on an empty table, or on a
 //! tenth of today's rows, divides badly for ever. The new index is built under another name, then the old one goes and
 //! the new one takes its name. A rebuild that was interrupted is cleared up, or finished, by the next.
+//!
+//! The second column of a re-embedding gets its indexes here too, once it is filled: written row by row they would cost
+//! much more.
 
 use std::{fmt, time::Duration};
 
@@ -17,6 +20,12 @@ const INDEXES: [(&str, &str); 2] = [
     ("messages", "idx_messages_embedding"),
 ];
 
+/// The indexes of `document_chunks` over the columns that a re-embedding swaps.
+const SWAPPED: [&str; 2] = [
+    "idx_document_chunks_embedding",
+    "idx_document_chunks_user_id",
+];
+
 /// Fewer lists divide too little to be worth an index.
 const MIN_LISTS: i64 = 10;
 
@@ -26,7 +35,7 @@ const MAX_LISTS: i64 = 32_768;
 /// A rebuilt index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rebuilt {
-    /// Its name.
+    /// Its name, or that which it will have after the swap.
     pub index: &'static str,
     /// The vectors in it.
     pub rows: i64,
@@ -78,18 +87,11 @@ async fn rebuild(
     let Some(old) = find(admin, index).await? else {
         return Ok(None);
     };
-    let size = size(admin, table).await?;
+    let size = size(admin, table, "embedding").await?;
     let lists = (old.method == "ivfflat").then(|| lists(size.rows));
     if let Some(lists) = lists {
-        let memory = build_memory(lists, &size) / 1024;
-        run(admin, &format!("set maintenance_work_mem = '{memory}kB'")).await?;
-        let columns = old.columns();
-        run(
-            admin,
-            &format!("create index concurrently {new} on public.{table} using {columns} with (lists = {lists})"),
-        )
-        .await?;
-        run(admin, "reset maintenance_work_mem").await?;
+        let how = format!("{} with (lists = {lists})", old.columns());
+        create(admin, table, &new, &how, build_memory(lists, &size)).await?;
         run(admin, &format!("drop index concurrently public.{index}")).await?;
         run(
             admin,
@@ -105,6 +107,78 @@ async fn rebuild(
         lists,
         took: began.elapsed(),
     }))
+}
+
+/// Builds the indexes of a re-embedding's second column, each like that of the first.
+pub(super) async fn build_next(admin: &mut PgConnection) -> Result<Vec<Rebuilt>, MigrateError> {
+    let mut built = Vec::new();
+    for index in SWAPPED {
+        built.extend(build_one_next(admin, index).await?);
+    }
+    Ok(built)
+}
+
+/// Drops what [`build_next`] built.
+pub(super) async fn drop_next(admin: &mut PgConnection) -> Result<(), MigrateError> {
+    for index in SWAPPED {
+        let statement = format!("drop index concurrently if exists public.{index}_next");
+        run(admin, &statement).await?;
+    }
+    Ok(())
+}
+
+async fn build_one_next(
+    admin: &mut PgConnection,
+    index: &'static str,
+) -> Result<Option<Rebuilt>, MigrateError> {
+    let began = Instant::now();
+    let next = format!("{index}_next");
+    match find(admin, &next).await? {
+        Some(Found { is_valid: true, .. }) => return Ok(None),
+        Some(Found {
+            is_valid: false, ..
+        }) => {
+            run(admin, &format!("drop index concurrently public.{next}")).await?;
+        }
+        None => {}
+    }
+    let Some(like) = find(admin, index).await? else {
+        return Ok(None);
+    };
+    let size = size(admin, "document_chunks", "embedding_next").await?;
+    let lists = (like.method == "ivfflat").then(|| lists(size.rows));
+    let how = match lists {
+        Some(lists) => format!("{} with (lists = {lists})", like.columns()),
+        None => like.how().to_owned(),
+    };
+    let how = how
+        .replace("embedding_model", "embedding_next_model")
+        .replace("(embedding ", "(embedding_next ");
+    let memory = build_memory(lists.unwrap_or_default(), &size);
+    create(admin, "document_chunks", &next, &how, memory).await?;
+    Ok(Some(Rebuilt {
+        index,
+        rows: size.rows,
+        lists,
+        took: began.elapsed(),
+    }))
+}
+
+async fn create(
+    admin: &mut PgConnection,
+    table: &str,
+    index: &str,
+    how: &str,
+    memory_bytes: i64,
+) -> Result<(), MigrateError> {
+    let memory = memory_bytes / 1024;
+    run(admin, &format!("set maintenance_work_mem = '{memory}kB'")).await?;
+    run(
+        admin,
+        &format!("create index concurrently {index} on public.{table} using {how}"),
+    )
+    .await?;
+    run(admin, "reset maintenance_work_mem").await
 }
 
 /// Deals with what an interrupted rebuild left: a new index that has no name yet is complete if the old one is gone.
@@ -125,23 +199,30 @@ struct Found {
     /// `CREATE INDEX … USING … WITH …`.
     definition: String,
     method: String,
+    /// A build that was interrupted leaves one that is not.
+    is_valid: bool,
 }
 
 impl Found {
-    /// Method, column and operators.
-    fn columns(&self) -> &str {
+    /// Method, columns, operators and options.
+    fn how(&self) -> &str {
         let (_, using) = self.definition.split_once(" USING ").unwrap_or_default();
         using
-            .split_once(" WITH (")
-            .map_or(using, |(columns, _)| columns)
+    }
+
+    /// The same without options.
+    fn columns(&self) -> &str {
+        let how = self.how();
+        how.split_once(" WITH (")
+            .map_or(how, |(columns, _)| columns)
     }
 }
 
 async fn find(admin: &mut PgConnection, index: &str) -> Result<Option<Found>, MigrateError> {
     let found = sqlx::query_as!(
         Found,
-        r#"select pg_get_indexdef(c.oid) as "definition!", a.amname::text as "method!"
-           from pg_class c join pg_am a on a.oid = c.relam
+        r#"select pg_get_indexdef(c.oid) as "definition!", a.amname::text as "method!", i.indisvalid as "is_valid!"
+           from pg_class c join pg_am a on a.oid = c.relam join pg_index i on i.indexrelid = c.oid
            where c.oid = to_regclass('public.' || $1::text)"#,
         index
     );
@@ -154,7 +235,8 @@ struct Size {
     dimensions: i64,
 }
 
-async fn size(admin: &mut PgConnection, table: &str) -> Result<Size, MigrateError> {
+/// The second column has, or is to have, as many vectors as the first.
+async fn size(admin: &mut PgConnection, table: &str, column: &str) -> Result<Size, MigrateError> {
     let chunks = table == "document_chunks";
     let size = sqlx::query_as!(
         Size,
@@ -162,9 +244,10 @@ async fn size(admin: &mut PgConnection, table: &str) -> Result<Size, MigrateErro
                   else (select count(embedding) from public.messages) end as "rows!",
                   a.atttypmod::bigint as "dimensions!"
            from pg_attribute a
-           where a.attrelid = to_regclass('public.' || $2::text) and a.attname = 'embedding'"#,
+           where a.attrelid = to_regclass('public.' || $2::text) and a.attname = $3"#,
         chunks,
-        table
+        table,
+        column
     );
     Ok(size.fetch_one(admin).await?)
 }

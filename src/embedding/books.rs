@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use super::{
-    EmbeddingError, Keep, Piece, Settings, Totals,
+    Backfill, EmbeddingError, Keep, Piece, Settings, Totals,
     pump::{Lookup, Recalled, Wanted},
     request::{MAX_BACKOFF, backoff},
 };
@@ -40,6 +40,7 @@ pub(super) struct Books {
     model: Model,
     price_per_mtok: f64,
     daily_limit_usd: Option<f64>,
+    backfill: Option<Backfill>,
     retry_after: Duration,
     spend: tokio::sync::Mutex<Option<Spend>>,
     totals: Arc<Mutex<Totals>>,
@@ -60,6 +61,7 @@ impl Books {
             model: settings.provider.model.clone(),
             price_per_mtok: settings.price_per_mtok,
             daily_limit_usd: settings.daily_limit_usd,
+            backfill: settings.backfill.clone(),
             retry_after: settings.retry_after,
             spend: tokio::sync::Mutex::new(None),
             totals,
@@ -145,15 +147,27 @@ impl Books {
         })
     }
 
-    pub(super) async fn record(&self, inputs: usize, tokens: u32) -> Result<Uuid, DbError> {
+    /// Writes down that a request is about to be sent, unless the re-embedding may not cost that much.
+    pub(super) async fn record(&self, inputs: usize, tokens: u32) -> Result<Uuid, EmbeddingError> {
         let outgoing = Outgoing {
             model: &self.model,
             inputs,
             tokens,
+            is_reembedding: self.backfill.is_some(),
         };
         let mut tx = self.db.begin().await?;
+        if let Some(limit) = self
+            .backfill
+            .as_ref()
+            .and_then(|backfill| backfill.max_cost_usd)
+        {
+            let spent = ledger::reembedding_tokens(&mut tx, &self.model).await?;
+            if cost_usd(spent + u64::from(tokens), self.price_per_mtok) > limit {
+                return Err(EmbeddingError::CostLimit);
+            }
+        }
         let request = ledger::record(&mut tx, &outgoing).await?;
-        tx.commit().await?;
+        tx.commit().await.map_err(DbError::from)?;
         Ok(request)
     }
 
@@ -165,8 +179,12 @@ impl Books {
         answer: Answer,
     ) -> Result<Vec<Vec<f32>>, DbError> {
         let vectors = answer.vectors.into_iter().map(Vector::from).collect();
-        let owners = batch.iter().map(owner).collect();
-        let settlement = self.settlement(request, batch, answer.billed, owners, vectors);
+        let mut settlement = self.settlement(request, batch, answer.billed, vectors);
+        if self.backfill.is_none() {
+            settlement.owners = batch.iter().map(owner).collect();
+        } else {
+            settlement.rows = batch.iter().filter_map(|wanted| wanted.row).collect();
+        }
         self.persist(&settlement).await?;
         let mut totals = self.totals();
         totals.requests += 1;
@@ -182,7 +200,7 @@ impl Books {
         batch: &[Wanted],
         billed: u32,
     ) -> Result<(), DbError> {
-        let settlement = self.settlement(request, batch, billed, Vec::new(), Vec::new());
+        let settlement = self.settlement(request, batch, billed, Vec::new());
         self.persist(&settlement).await
     }
 
@@ -191,15 +209,16 @@ impl Books {
         request: Uuid,
         batch: &[Wanted],
         billed: u32,
-        owners: Vec<Owner>,
         vectors: Vec<Vector>,
     ) -> Settlement {
         Settlement {
             request,
+            model: self.model.clone(),
             billed,
             price_per_mtok: self.price_per_mtok,
             shares: shares(batch, billed),
-            owners,
+            owners: Vec::new(),
+            rows: Vec::new(),
             vectors,
         }
     }
@@ -306,6 +325,7 @@ mod tests {
             },
             file: Some(FileId(Uuid::from_u128(file))),
             interest: Interest::default(),
+            row: None,
         }
     }
 

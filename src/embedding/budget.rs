@@ -16,7 +16,7 @@ use crate::{
     db::{self, Db, DbError, Heard, Part},
     embed::{
         EmbedError,
-        limiter::{Announced, Announcement, Purse, Span},
+        limiter::{Announced, Announcement, Limits, Purse, Span},
     },
 };
 
@@ -52,6 +52,8 @@ pub(super) struct SharedBudget {
     told: Mutex<Told>,
     /// In an outage, from one try to the next at first.
     first_pause: Duration,
+    /// Of a re-embedding: the part of the limits that all its processes share, taken from first.
+    share: Option<Box<SharedBudget>>,
 }
 
 /// What was reserved, and in which epoch.
@@ -70,15 +72,15 @@ struct Turn {
     is_probe: bool,
 }
 
-/// Requests and tokens per minute.
-type Limits = [Option<u32>; 2];
+/// Requests and tokens per minute, as headers tell them.
+type ToldLimits = [Option<u32>; 2];
 
-const NO_LIMITS: Limits = [None; 2];
+const NO_LIMITS: ToldLimits = [None; 2];
 
 /// What the others were last told.
 #[derive(Debug)]
 struct Told {
-    limits: Limits,
+    limits: ToldLimits,
     at: Instant,
     /// Whether the provider's buckets were well filled.
     was_safe: bool,
@@ -88,15 +90,32 @@ struct Told {
 
 impl SharedBudget {
     pub(super) fn new(settings: &Settings, db: Db) -> Self {
+        let model = &settings.provider.model.name;
+        let share = settings.backfill.as_ref().map(|backfill| {
+            let limits = backfill.share_of(settings.limits);
+            let name = format!("{model} (re-embedding)");
+            Box::new(Self::of(settings, db.clone(), name, limits, None))
+        });
+        Self::of(settings, db, model.clone(), settings.limits, share)
+    }
+
+    fn of(
+        settings: &Settings,
+        db: Db,
+        model: String,
+        limits: Limits,
+        share: Option<Box<Self>>,
+    ) -> Self {
         let now = Instant::now();
         Self {
             db,
+            share,
             row: db::Budget {
                 provider: settings.provider.authority(),
-                model: settings.provider.model.name.clone(),
-                requests_per_minute: settings.limits.requests_per_minute,
-                tokens_per_minute: settings.limits.tokens_per_minute,
-                is_backfill: settings.is_backfill,
+                model,
+                requests_per_minute: limits.requests_per_minute,
+                tokens_per_minute: limits.tokens_per_minute,
+                is_backfill: settings.backfill.is_some(),
                 answer_within: settings.provider.answer_within,
             },
             purse: tokio::sync::Mutex::new(Reserved {
@@ -123,7 +142,18 @@ impl SharedBudget {
     pub(super) async fn reserve(
         &self,
         tokens: u32,
-        on_outage: impl Fn(),
+        on_outage: impl Fn() + Sync,
+    ) -> Result<bool, EmbeddingError> {
+        if let Some(share) = &self.share {
+            share.reserve_here(tokens, &|| {}).await?;
+        }
+        self.reserve_here(tokens, &on_outage).await
+    }
+
+    async fn reserve_here(
+        &self,
+        tokens: u32,
+        on_outage: &(dyn Fn() + Sync),
     ) -> Result<bool, EmbeddingError> {
         let give_up_at = Instant::now() + PATIENCE;
         loop {
@@ -243,6 +273,9 @@ impl SharedBudget {
 
     /// Tokens per minute by the settings and by what the provider told; 0 where nobody knows.
     pub(super) fn tokens_per_minute(&self) -> u32 {
+        if let Some(share) = &self.share {
+            return share.tokens_per_minute();
+        }
         let configured = self.row.tokens_per_minute;
         match self.told().limits[1] {
             Some(told) if configured == 0 || told < configured => told,
@@ -295,7 +328,7 @@ impl SharedBudget {
 }
 
 impl Heard {
-    fn limits(&self) -> Limits {
+    fn limits(&self) -> ToldLimits {
         [self.requests_per_minute, self.tokens_per_minute]
     }
 

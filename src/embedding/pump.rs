@@ -10,6 +10,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
     time::{Duration, Instant, sleep_until, timeout},
 };
+use uuid::Uuid;
 
 use super::{
     EmbeddingError, Expected, Expecting, Job, Keep, Piece, Settings, Vectors, interest::Interest,
@@ -51,6 +52,8 @@ pub(super) struct Wanted {
     pub(super) file: Option<FileId>,
     /// Who waits for it.
     pub(super) interest: Interest,
+    /// The row whose vector a re-embedding fills.
+    pub(super) row: Option<Uuid>,
 }
 
 /// What came of one request, and of those that it was divided into.
@@ -332,6 +335,7 @@ impl Pump {
                     file: waiters.file,
                     interest: waiters.interest.clone(),
                     input,
+                    row: None,
                 })
             })
             .collect::<Vec<_>>();

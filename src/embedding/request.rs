@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 pub(crate) use self::refused::PROBE;
+pub(super) use self::refused::fitting;
 use self::tries::Tries;
 pub(super) use self::tries::{MAX_BACKOFF, backoff};
 use super::{
@@ -280,6 +281,7 @@ impl Desk {
             EmbeddingError::SpendLimit { .. } => State::SpendLimit,
             EmbeddingError::Ledger(_)
             | EmbeddingError::UserQuota { .. }
+            | EmbeddingError::CostLimit
             | EmbeddingError::Shared
             | EmbeddingError::Stopped => return,
         };

@@ -41,7 +41,7 @@ pub async fn serve(listener: TcpListener, app: Arc<App>) -> std::io::Result<()> 
 
 /// 200 when the database answers and the provider takes requests, else 503 and why.
 async fn ready(State(app): State<Arc<App>>) -> (StatusCode, String) {
-    let provider = *app.embedder.state().borrow();
+    let provider = *app.embedder().state().borrow();
     let mut problems = Vec::new();
     if !matches!(
         tokio::time::timeout(DATABASE_WITHIN, app.db.ping()).await,
@@ -73,6 +73,6 @@ async fn metrics(State(app): State<Arc<App>>) -> impl IntoResponse {
     let format = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     (
         [(header::CONTENT_TYPE, format)],
-        app.metrics.encode(&app.embedder.totals()),
+        app.metrics.encode(&app.embedder().totals()),
     )
 }

@@ -12,7 +12,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use crate::{app::App, ops::report::Tally};
 
 /// How often a plain line is printed.
-const LINE_EVERY: Duration = Duration::from_secs(10);
+pub(crate) const LINE_EVERY: Duration = Duration::from_secs(10);
 const TEMPLATE: &str = "{spinner:.cyan} {prefix} {wide_bar:.cyan/dim} {pos}/{len} files, {elapsed}, ETA {eta}\n  {msg}";
 
 /// Where logs and the bar share a terminal without tearing each other.
@@ -29,6 +29,23 @@ impl Screen {
             ProgressDrawTarget::hidden()
         };
         Self(MultiProgress::with_draw_target(target))
+    }
+
+    /// A bar of this look on it.
+    ///
+    /// # Panics
+    ///
+    /// If the template is not one.
+    #[must_use]
+    pub fn bar(&self, length: u64, template: &str) -> ProgressBar {
+        let bar = self.0.add(ProgressBar::new(length));
+        bar.set_style(
+            ProgressStyle::with_template(template)
+                .expect("the template is valid")
+                .progress_chars("━╸─"),
+        );
+        bar.enable_steady_tick(Duration::from_millis(100));
+        bar
     }
 }
 
@@ -84,14 +101,8 @@ impl Progress {
     }
 
     fn new(screen: &Screen, what: &'static str, files: u64) -> Self {
-        let bar = screen.0.add(ProgressBar::new(files));
-        bar.set_style(
-            ProgressStyle::with_template(TEMPLATE)
-                .expect("the template is valid")
-                .progress_chars("━╸─"),
-        );
+        let bar = screen.bar(files, TEMPLATE);
         bar.set_prefix(what);
-        bar.enable_steady_tick(Duration::from_millis(100));
         Self {
             bar,
             what,
@@ -125,7 +136,7 @@ impl Progress {
             self.bar.set_length(ended);
         }
         self.bar.set_position(ended);
-        let spend = app.embedder.totals();
+        let spend = app.embedder().totals();
         #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
         let rate = ended as f64 / self.started_at.elapsed().as_secs_f64().max(0.001);
         if self.is_line_due() {
@@ -170,7 +181,7 @@ impl Progress {
 }
 
 /// `950`, `12.3k`, `4.5M`: a bar has to fit into 80 columns.
-fn short(count: u64) -> String {
+pub(crate) fn short(count: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "a number for people")]
     let count = count as f64;
     if count < 1e3 {

@@ -98,7 +98,7 @@ impl Tally {
 
     /// The report; `left` is what is still pending or processing, if that could be asked.
     pub fn report(self, app: &App, ending: &'static str, left: Option<i64>) -> Report {
-        let spend = app.embedder.totals();
+        let spend = app.embedder().totals();
         Report {
             ending,
             files_completed: self.completed,

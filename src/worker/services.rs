@@ -35,9 +35,6 @@ pub enum WorkerError {
     /// A part of this program ended on its own.
     #[error("a part of the worker ended")]
     Ended,
-    /// The database's active model is not the one that we embed with.
-    #[error("the active embedding model changed; start again to follow it")]
-    ModelChanged,
 }
 
 /// What runs beside the files.
@@ -65,13 +62,11 @@ pub async fn run(
 ) -> Result<Ending, WorkerError> {
     let shutdown = Shutdown::default();
     let hint = Arc::new(Notify::new());
-    let mut pump = JoinSet::new();
-    pump.spawn(services.pump.run());
-    let mut model = JoinSet::new();
-    model.spawn(refresh(app.clone(), shutdown.clone()));
+    let mut pumps = JoinSet::new();
+    pumps.spawn(services.pump.run());
     let mut beside = JoinSet::new();
     beside.spawn(shutdown.clone().follow(signals, app.grace));
-    tracing::info!(concurrency = app.concurrency, model = %app.embedder.model().name, "working");
+    tracing::info!(concurrency = app.concurrency, model = %app.embedder().model().name, "working");
     beside.spawn(say_what_children_can_do(app.clone()));
     if let Some(listener) = services.listener {
         beside.spawn(listener.run(hint.clone()));
@@ -85,21 +80,26 @@ pub async fn run(
         });
     }
     let mut working = pin!(work(&app, until, &shutdown, &hint, on_settled));
-    let ending = tokio::select! {
-        ending = &mut working => ending,
-        Some(ended) = pump.join_next() => {
-            // Nothing can be embedded any more: hand everything back, then say why.
-            shutdown.leave();
-            working.await?;
-            return Err(ended.map_or_else(WorkerError::Service, |()| WorkerError::Ended));
+    let ending = loop {
+        tokio::select! {
+            ending = &mut working => break ending,
+            pump = follow(&app) => {
+                pumps.spawn(pump.run());
+            }
+            Some(ended) = pumps.join_next() => {
+                // The pump of a model that is no longer active has booked what it sent.
+                if ended.is_ok() && !pumps.is_empty() {
+                    continue;
+                }
+                // Nothing can be embedded any more: hand everything back, then say why.
+                shutdown.leave();
+                working.await?;
+                return Err(ended.map_or_else(WorkerError::Service, |()| WorkerError::Ended));
+            }
         }
     };
     app.stop_embedding();
-    book_the_rest(&mut pump, &shutdown).await?;
-    // Whoever ended before its time asked the others to leave, and so ended the work.
-    if model.try_join_next().is_some() {
-        return Err(WorkerError::ModelChanged);
-    }
+    book_the_rest(&mut pumps, &shutdown).await?;
     Ok(ending?)
 }
 
@@ -121,9 +121,15 @@ async fn say_what_children_can_do(app: Arc<App>) {
 
 /// Waits until the answers under way are booked; not for long once everybody was asked to leave: a request that is not
 /// answered by then stays `uncertain` in the ledger, as after a crash.
-async fn book_the_rest(pump: &mut JoinSet<()>, shutdown: &Shutdown) -> Result<(), WorkerError> {
+async fn book_the_rest(pumps: &mut JoinSet<()>, shutdown: &Shutdown) -> Result<(), WorkerError> {
+    let booked = async {
+        while let Some(ended) = pumps.join_next().await {
+            ended?;
+        }
+        Ok(())
+    };
     tokio::select! {
-        ended = pump.join_next() => Ok(ended.transpose().map(drop)?),
+        booked = booked => booked,
         () = shutdown.overtime() => {
             tracing::warn!("requests are still unanswered; they stay uncertain in the ledger");
             Ok(())
@@ -131,19 +137,19 @@ async fn book_the_rest(pump: &mut JoinSet<()>, shutdown: &Shutdown) -> Result<()
     }
 }
 
-/// Follows `file_type_configs`; asks everybody to leave, and ends, when the active model is no longer ours.
-async fn refresh(app: Arc<App>, shutdown: Shutdown) {
+/// Follows `file_type_configs` and the active model; the pump that embeds with another model from now on.
+async fn follow(app: &App) -> Pump {
     let refresh_every = MAX_REFRESH_EVERY.min(app.poll_every * POLLS_A_REFRESH);
     loop {
-        tokio::time::sleep(refresh_every).await;
+        tokio::select! {
+            () = tokio::time::sleep(refresh_every) => {}
+            () = app.model_changed.notified() => {}
+        }
         match app.refresh().await {
-            Ok(true) => {}
-            Ok(false) => {
-                shutdown.leave();
-                return;
-            }
+            Ok(Some(pump)) => return pump,
+            Ok(None) => {}
             Err(error) => {
-                tracing::warn!(error = %Chain(&error), "could not look for changed file types; the last known ones hold");
+                tracing::warn!(error = %Chain(error.as_ref()), "could not look for changed file types; the last known ones hold");
             }
         }
     }

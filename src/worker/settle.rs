@@ -105,6 +105,9 @@ async fn finish(app: &App, lease: &Lease, shutdown: &Shutdown) -> End {
         Ok(ready) => {
             let commit = app.db.commit(lease, &ready.ingested);
             let committed = app.metrics.time(Stage::Commit, commit).await;
+            if let Err(DbError::ModelChanged) = committed {
+                app.model_changed.notify_one();
+            }
             committed
                 .map(|()| ready.ingested.chunked.chunks.len())
                 .map_err(IngestError::Commit)

@@ -400,14 +400,14 @@ async fn vectors_of_a_model_that_is_no_longer_active_are_not_committed() {
     let worker: Worker = stack.worker().await;
     let db = worker.app.db.clone();
     let lease = db.claim(1, PATIENCE, &Scope::All).await.unwrap().remove(0);
-    assert!(worker.app.refresh().await.unwrap());
+    assert!(worker.app.refresh().await.unwrap().is_none());
     stack
         .sql("update orion_ingest.active_models set model = 'another' where target = 'chunks'")
         .await;
     let written = db.commit(&lease, &ingested(&["tea"]).into()).await;
     assert!(matches!(written, Err(DbError::ModelChanged)), "{written:?}");
     assert!(
-        !worker.app.refresh().await.unwrap(),
+        worker.app.refresh().await.unwrap().is_some(),
         "and the worker sees it"
     );
     let row = stack.state(file).await;

@@ -162,7 +162,7 @@ fn settings(provider: &Provider) -> embedding::Settings {
             requests_per_minute: 0,
             tokens_per_minute: 0,
         },
-        is_backfill: false,
+        backfill: None,
         batch: batcher::Limits::default(),
         max_concurrency: 8,
         price_per_mtok: PRICE,
@@ -742,11 +742,13 @@ async fn booking_twice_changes_nothing() {
         model: &model(),
         inputs: 1,
         tokens: 7,
+        is_reembedding: false,
     };
     let mut tx = bench.db.begin().await.expect("a transaction");
     let request = ledger::record(&mut tx, &outgoing).await.expect("recorded");
     let settlement = ledger::Settlement {
         request,
+        model: model(),
         billed: 7,
         price_per_mtok: PRICE,
         shares: vec![ledger::Share {
@@ -759,6 +761,7 @@ async fn booking_twice_changes_nothing() {
             file: Some(files[0]),
             sha256: [1; 32],
         }],
+        rows: Vec::new(),
         vectors: vec![pgvector::Vector::from(vec![1.0; 1_536])],
     };
     for _ in 0..2 {

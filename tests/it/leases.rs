@@ -364,13 +364,17 @@ async fn an_answer_that_comes_after_another_worker_has_finished_the_file_is_book
         model: &done.model,
         inputs: 1,
         tokens: 1,
+        is_reembedding: false,
     };
     let request = ledger::record(&mut tx, &outgoing).await.unwrap();
     tx.commit().await.unwrap();
     let quick = claim_one(&db).await;
+    let model = done.model.clone();
     db.commit(&quick, &done.into()).await.unwrap();
     let late = Settlement {
         request,
+        model,
+        rows: Vec::new(),
         billed: 1,
         price_per_mtok: 0.02,
         shares: vec![Share {

@@ -289,7 +289,7 @@ async fn vectors_of_another_length_stop_the_drain_with_that_length_and_charge_no
             let books = scene.stack.books().await;
             assert_eq!((books.uncertain, books.settled), (0, books.bill));
             assert!(scene.stack.provider().counts().billed_requests <= 8);
-            let mut state = worker.app.embedder.state();
+            let mut state = worker.app.embedder().state();
             state
                 .wait_for(|state| !state.is_final())
                 .await

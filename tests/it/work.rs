@@ -248,7 +248,7 @@ impl Stack {
         let mut admin = self.admin().await;
         let (logged, totals, settled, uncertain) = sqlx::query_as(
             "select
-                 (select coalesce(sum(tokens_used), 0) from usage_logs where action = 'embedding')::bigint,
+                 (select coalesce(sum(tokens_used), 0) from usage_logs where action in ('embedding', 'reembedding'))::bigint,
                  (select coalesce(sum(total_tokens_used), 0) from user_profiles)::bigint,
                  coalesce(sum(billed_tokens) filter (where state = 'settled'), 0)::bigint,
                  coalesce(sum(tokens) filter (where state = 'uncertain'), 0)::bigint

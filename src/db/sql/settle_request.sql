@@ -9,7 +9,7 @@ with request as (
     update orion_ingest.embedding_requests
     set state = 'settled', billed_tokens = $2, settled_at = now()
     where id = $1 and state <> 'settled'
-    returning id, provider, model, dimensions
+    returning id, provider, model, dimensions, is_reembedding
 ),
 share as materialized (
     select s.user_id, s.file_id, s.tokens, round(s.tokens * $3::float8::numeric / 1000000, 10) as cost_usd
@@ -25,7 +25,7 @@ owner as materialized (
 ),
 bill as (
     insert into public.usage_logs (user_id, action, provider, model, tokens_used, cost_usd, metadata)
-    select o.id, 'embedding', r.provider, r.model, s.tokens, s.cost_usd,
+    select o.id, case when r.is_reembedding then 'reembedding' else 'embedding' end, r.provider, r.model, s.tokens, s.cost_usd,
         jsonb_strip_nulls(jsonb_build_object('file_id', s.file_id, 'request_id', r.id))
     from request r
     cross join share s

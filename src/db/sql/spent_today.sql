@@ -8,7 +8,7 @@ select
         coalesce((
             select sum(l.cost_usd)
             from public.usage_logs l
-            where l.action = 'embedding' and l.created_at >= day.began_at
+            where l.action in ('embedding', 'reembedding') and l.created_at >= day.began_at
         ), 0) + coalesce((
             select sum(r.tokens)
             from orion_ingest.embedding_requests r

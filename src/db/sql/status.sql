@@ -26,7 +26,7 @@ cross join (
         coalesce(sum(cost_usd) filter (where created_at >= date_trunc('day', now(), 'utc')), 0)::float8 as cost_usd_today,
         coalesce(sum(cost_usd), 0)::float8 as cost_usd_month
     from usage_logs
-    where action = 'embedding' and created_at >= date_trunc('month', now(), 'utc')
+    where action in ('embedding', 'reembedding') and created_at >= date_trunc('month', now(), 'utc')
 ) spend
 cross join (
     select coalesce(sum(tokens), 0)::bigint as tokens

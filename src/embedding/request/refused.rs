@@ -202,6 +202,7 @@ fn probe(wanted: &Wanted) -> Wanted {
         },
         file: wanted.file,
         interest: Interest::default(),
+        row: None,
     }
 }
 
@@ -211,7 +212,7 @@ fn count(part: &[Wanted], is_so: impl Fn(&Wanted) -> bool) -> usize {
 }
 
 /// How many of these texts fit into a request; at least the first.
-fn fitting(part: &[Wanted], size: Limits) -> usize {
+pub(in crate::embedding) fn fitting(part: &[Wanted], size: Limits) -> usize {
     let mut tokens = 0_u32;
     let fits = |wanted: &&Wanted| {
         tokens = tokens.saturating_add(wanted.input.tokens);

@@ -14,6 +14,7 @@ const FOURTH: &str = include_str!("../../../migrations/004_budgets.sql");
 const FIFTH: &str = include_str!("../../../migrations/005_search.sql");
 const SIXTH: &str = include_str!("../../../migrations/006_turns.sql");
 const SEVENTH: &str = include_str!("../../../migrations/007_hardening.sql");
+const EIGHTH: &str = include_str!("../../../migrations/008_reembedding.sql");
 
 /// A database without anything in it, beside the stack's own.
 async fn blank(stack: &Stack) -> PgConnection {
@@ -109,7 +110,7 @@ fn assert_same(before: &[String], after: &[String]) {
     assert_eq!(only_in(after, before), Vec::<String>::new(), "new");
 }
 
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     "001_initial_schema",
     "002_ingestion",
     "003_formats",
@@ -117,6 +118,7 @@ const FILES: [&str; 7] = [
     "005_search",
     "006_turns",
     "007_hardening",
+    "008_reembedding",
 ];
 
 fn applied() -> Vec<Step> {
@@ -135,11 +137,11 @@ async fn an_empty_database_is_prepared_and_repeating_it_changes_nothing() {
     let again = migrated(&mut blank).await;
     assert_eq!(
         again.to_string(),
-        "was there 001_initial_schema\nwas there 002_ingestion\nwas there 003_formats\nwas there 004_budgets\nwas there 005_search\nwas there 006_turns\nwas there 007_hardening\nseeded    file types and sample prompts"
+        "was there 001_initial_schema\nwas there 002_ingestion\nwas there 003_formats\nwas there 004_budgets\nwas there 005_search\nwas there 006_turns\nwas there 007_hardening\nwas there 008_reembedding\nseeded    file types and sample prompts"
     );
     assert_same(&first, &picture(&mut blank).await);
 
-    for file in [FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, SEVENTH] {
+    for file in [FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, SEVENTH, EIGHTH] {
         psql(&mut blank, file).await;
     }
     // The files themselves may be repeated.
@@ -158,7 +160,8 @@ async fn an_empty_database_is_prepared_and_repeating_it_changes_nothing() {
             "4,budgets",
             "5,search",
             "6,turns",
-            "7,hardening"
+            "7,hardening",
+            "8,reembedding"
         ]
     );
     let elsewhere = row(
@@ -173,7 +176,7 @@ async fn an_empty_database_is_prepared_and_repeating_it_changes_nothing() {
 async fn files_that_were_applied_by_psql_are_adopted_as_they_are() {
     let stack = Stack::new().await;
     let mut blank = blank(&stack).await;
-    for file in [FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, SEVENTH] {
+    for file in [FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, SEVENTH, EIGHTH] {
         psql(&mut blank, file).await;
     }
     let before = picture(&mut blank).await;
