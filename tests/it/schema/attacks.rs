@@ -300,13 +300,14 @@ async fn no_statement_of_a_users_reaches_what_is_not_theirs() {
 }
 
 /// What may be called, of all our functions.
-const CALLABLE: [&str; 6] = [
+const CALLABLE: [&str; 7] = [
     "active_embedding_model",
     "check_query_embedding",
     "is_admin",
     "search_effort",
     "search_similar_chunks",
     "search_similar_messages",
+    "searchable_chunks",
 ];
 
 #[tokio::test]
