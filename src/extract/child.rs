@@ -43,7 +43,7 @@ pub(super) const MAX_FILES: u64 = 16;
 
 /// Answers extraction requests on standard input and output; the body of the hidden subcommand.
 ///
-/// Arguments: the worker's process id, the most bytes of address space, and [`TRY`] to be told its [`Freedom`] instead.
+/// Arguments: the worker's process id, the most bytes of address space, and `TRY` to be told its [`Freedom`] instead.
 #[must_use]
 pub fn child_main() -> ExitCode {
     let work = if env::args().nth(4).as_deref() == Some(TRY) {
