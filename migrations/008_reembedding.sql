@@ -139,9 +139,16 @@ end $$;
 comment on function orion_ingest.slice_chunks(integer) is 'Divides the chunks that there are into slices, by an index-only scan.';
 
 -- Files first, so that what is added does not grow old; many of them at once, since most are small.
-create or replace function orion_ingest.claim_slices(holder uuid, lease_for interval) returns setof bigint
+create or replace function orion_ingest.claim_slices(holder uuid, by_model text, lease_for interval) returns setof bigint
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
+    -- After a swap what is left is another model's.
+    perform from orion_ingest.reembeddings r
+    where r.target = 'chunks' and r.model = by_model and r.phase <> 'finishing'
+    for share;
+    if not found then
+        return;
+    end if;
     return query
         with due as materialized (   -- a plain subquery may run more than once
             select d.id from orion_ingest.reembedding_slices d
@@ -170,7 +177,7 @@ begin
         from due where s.id = due.id
         returning s.id;
 end $$;
-comment on function orion_ingest.claim_slices(uuid, interval) is 'Leases one slice, or those of many files, to holder.';
+comment on function orion_ingest.claim_slices(uuid, text, interval) is 'Leases one slice, or those of many files, to holder, who fills them by that model.';
 
 create or replace function orion_ingest.slice_rows(slices bigint[])
 returns table (id uuid, user_id uuid, embedded_text text)
@@ -210,7 +217,8 @@ begin
     -- Before anything else is looked at: locks out a swap until the end of this transaction.
     lock table public.document_chunks in row exclusive mode;
     if not exists (select from orion_ingest.reembeddings r
-                   where r.target = 'chunks' and r.model = by_model and r.dimensions = vector_dims(vectors[1])) then
+                   where r.target = 'chunks' and r.model = by_model and r.dimensions = vector_dims(vectors[1])
+                     and r.phase <> 'finishing') then
         return 0;
     end if;
     update public.document_chunks c
@@ -245,6 +253,11 @@ declare
     index_form constant text := 'alter index if exists public.%I rename to %I';
 begin
     select * into strict r from orion_ingest.reembeddings o where o.target = 'chunks' for update;
+    -- Whoever comes second would swap back.
+    if r.phase <> all (case when swap_chunks.cut_over then array['filling', 'rolled_back'] else array['cut_over'] end) then
+        raise exception 'somebody else was first: the re-embedding is % by now', r.phase
+            using errcode = 'object_not_in_prerequisite_state', hint = 'See `orion-ingest reembed status`.';
+    end if;
     if exists (select from orion_ingest.reembedding_slices s where s.target = 'chunks') then
         return false;
     end if;
@@ -457,7 +470,7 @@ revoke all on orion_ingest.reembeddings, orion_ingest.reembedding_slices, orion_
     from public, anon, authenticated;
 revoke all on function
     orion_ingest.slice_added(), orion_ingest.begin_reembedding(text, integer), orion_ingest.slice_chunks(integer),
-    orion_ingest.claim_slices(uuid, interval), orion_ingest.slice_rows(bigint[]),
+    orion_ingest.claim_slices(uuid, text, interval), orion_ingest.slice_rows(bigint[]),
     orion_ingest.fill_chunks(text, uuid[], vector[]), orion_ingest.swap_name(text, text, text),
     orion_ingest.swap_chunks(boolean), orion_ingest.empty_chunks(uuid, integer), orion_ingest.end_reembedding()
     from public, anon, authenticated;

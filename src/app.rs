@@ -25,8 +25,7 @@ use crate::{
 
 /// Connections beside the one that each file in hand may use for a moment: the pump, claims, health.
 const SPARE_CONNECTIONS: usize = 4;
-/// Bytes of objects, and of texts, that files hold at a time; a file that is larger holds all of it. A text is in memory up
-/// to five times at its commit.
+/// Bytes of objects that are fetched or read at a time; one that is larger has all of it.
 const ROOM_BYTES: u64 = 64 << 20;
 /// Longest wait for a connection; past it the database counts as down.
 const ACQUIRE_WITHIN: Duration = Duration::from_secs(10);
@@ -40,7 +39,7 @@ pub struct App {
     pub objects: Objects,
     /// Child processes that extract.
     pub sandbox: Sandbox,
-    /// For objects and texts in memory.
+    /// For objects in memory.
     pub room: Room,
     /// Somebody has seen that the active model changed.
     pub model_changed: Notify,

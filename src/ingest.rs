@@ -3,8 +3,6 @@
 //! The only place where the leaves meet. No loops, no retries and no metrics here: if one is needed, a stage is
 //! missing.
 
-use std::sync::Arc;
-
 use pgvector::Vector;
 use tokio::sync::SemaphorePermit;
 
@@ -17,19 +15,11 @@ use crate::{
     embedding::{Embedder, EmbeddingError, Expecting, Job, Piece},
     extract::{self, Hints, sandbox::SandboxError},
     failure::{Code, Verdict},
+    fetch::fetch,
     file_type::FileTypes,
     metrics::Stage,
-    objects::{FetchError, Object},
-    room::Taken,
+    objects::FetchError,
 };
-
-/// What a file becomes, and the room in memory that it takes.
-#[derive(Debug)]
-pub struct Ready {
-    /// What is to be committed.
-    pub ingested: Arc<Ingested>,
-    _room: Taken,
-}
 
 /// Takes one leased file from its object to all that is to be stored; settling commits it, which ends the lease.
 ///
@@ -39,7 +29,7 @@ pub struct Ready {
 /// # Errors
 ///
 /// The stage that failed, with its [`Verdict`].
-pub async fn ingest(app: &App, lease: &Lease) -> Result<Ready, IngestError> {
+pub async fn ingest(app: &App, lease: &Lease) -> Result<Ingested, IngestError> {
     // The semaphore is never closed.
     let hand = app.hands.acquire().await.ok();
     // One for the whole file: the active model may change meanwhile.
@@ -66,9 +56,7 @@ pub async fn ingest(app: &App, lease: &Lease) -> Result<Ready, IngestError> {
             sha256: object.sha256,
             source,
         })?;
-    // Before more is asked for, else two large files wait for each other.
     drop(room);
-    let room = app.room.take(document.text_bytes() as u64).await;
     let chunked = app
         .metrics
         .time(Stage::Chunk, cut(app, &types, document))
@@ -80,32 +68,12 @@ pub async fn ingest(app: &App, lease: &Lease) -> Result<Ready, IngestError> {
             embed(&embedder, lease, &chunked, coming, hand),
         )
         .await?;
-    Ok(Ready {
-        ingested: Arc::new(Ingested {
-            sha256: object.sha256,
-            chunked,
-            vectors,
-            model: embedder.model().clone(),
-        }),
-        _room: room,
+    Ok(Ingested {
+        sha256: object.sha256,
+        chunked,
+        vectors,
+        model: embedder.model().clone(),
     })
-}
-
-/// Downloads the object into the room that its row asks for, or into what it turns out to need.
-async fn fetch(app: &App, lease: &Lease, max_bytes: u64) -> Result<(Object, Taken), FetchError> {
-    let claimed = lease.claimed_bytes.and_then(|bytes| bytes.try_into().ok());
-    let room = app.room.take(claimed.unwrap_or(UNKNOWN_BYTES)).await;
-    let fetched = app
-        .objects
-        .fetch(&lease.object_key, max_bytes.min(room.bytes));
-    let bytes = match fetched.await {
-        Err(FetchError::TooLarge { bytes, .. }) if bytes <= max_bytes => bytes,
-        fetched => return fetched.map(|object| (object, room)),
-    };
-    drop(room);
-    let room = app.room.take(bytes).await;
-    let object = app.objects.fetch(&lease.object_key, max_bytes).await?;
-    Ok((object, room))
 }
 
 async fn extract(
@@ -122,9 +90,6 @@ async fn extract(
         .extract(lease.user, &hints, &extract::Settings::new(types), bytes)
         .await
 }
-
-/// What a row without a size is taken for at first.
-const UNKNOWN_BYTES: u64 = 1 << 20;
 
 /// Chunks whose vectors wait in memory: some kilobytes each.
 const MAX_HELD: usize = 1_000;

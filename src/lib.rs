@@ -16,6 +16,7 @@ pub mod embedding;
 pub mod extract;
 pub mod failpoint;
 pub mod failure;
+pub mod fetch;
 pub mod file_type;
 pub mod ingest;
 pub mod lease;

@@ -1,4 +1,4 @@
-//! Room in memory for objects and texts: large ones wait for each other, small ones hardly ever.
+//! Room in memory for objects: large ones wait for each other, small ones hardly ever.
 
 use std::sync::Arc;
 
@@ -18,8 +18,6 @@ pub struct Room {
 #[derive(Debug)]
 pub struct Taken {
     _units: Option<OwnedSemaphorePermit>,
-    /// What was asked for.
-    pub bytes: u64,
 }
 
 impl Room {
@@ -41,7 +39,6 @@ impl Room {
         Taken {
             // The semaphore is never closed.
             _units: taken.ok(),
-            bytes,
         }
     }
 }

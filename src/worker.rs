@@ -144,14 +144,20 @@ pub async fn work(
         }
         // A drain that storage refuses ends with what it has in hand.
         let may_claim = !(drains && storage_refused);
-        let files_ahead = ahead.files(Instant::now()).min(app.waiting);
+        // A failing provider is tried with one file.
+        let files_ahead = if state == State::Ready {
+            ahead.files(Instant::now()).min(app.waiting)
+        } else {
+            0
+        };
         let mut room = room(
             state,
             app.concurrency + files_ahead,
             hands.len(),
             app.waiting.min(*waiting.borrow_and_update()),
         );
-        if is_worth_a_claim(room, files_ahead) && look.is_due() && may_claim {
+        let is_idle = hands.is_empty();
+        if is_worth_a_claim(room, files_ahead, is_idle) && look.is_due() && may_claim {
             match claim(app, until.scope(), room, shutdown, &mut hands).await {
                 Ok(claimed) => {
                     room -= claimed;
@@ -181,7 +187,7 @@ pub async fn work(
                 look.room_came(storage_refused);
             }
             Ok(()) = waiting.changed() => look.room_came(storage_refused),
-            () = look.wait(), if may_claim && is_worth_a_claim(room, files_ahead) => {}
+            () = look.wait(), if may_claim && is_worth_a_claim(room, files_ahead, hands.is_empty()) => {}
             () = hint.notified() => look.now(),
             Ok(()) = provider.changed() => look.now(),
             () = shutdown.finishing() => {}

@@ -184,7 +184,7 @@ impl Db {
         Ok(tx.commit().await?)
     }
 
-    /// Leases what comes next: one slice, or those of many files.
+    /// Leases what comes next for this model: one slice, or those of many files.
     ///
     /// # Errors
     ///
@@ -192,13 +192,15 @@ impl Db {
     pub async fn claim_slices(
         &self,
         holder: Uuid,
+        model: &Model,
         lease_for: Duration,
     ) -> Result<Vec<i64>, DbError> {
         let mut tx = self.begin().await?;
         let slices = sqlx::query_scalar!(
             r#"select slice as "slice!"
-               from orion_ingest.claim_slices($1, make_interval(secs => $2)) as slice"#,
+               from orion_ingest.claim_slices($1, $2, make_interval(secs => $3)) as slice"#,
             holder,
+            model.name,
             seconds(lease_for),
         )
         .fetch_all(Unnamed(&mut tx))
@@ -207,17 +209,21 @@ impl Db {
         Ok(slices)
     }
 
-    /// Whether nothing is left but so many files that came meanwhile; what somebody holds is left.
+    /// Whether nothing is left for this model but so many files that came meanwhile; what somebody holds is left.
     ///
     /// # Errors
     ///
     /// [`DbError::Unavailable`] when the database does not answer.
-    pub async fn is_filled_but(&self, files: i64) -> Result<bool, DbError> {
+    pub async fn is_filled_but(&self, model: &Model, files: i64) -> Result<bool, DbError> {
         let mut tx = self.begin().await?;
         let is_filled = sqlx::query_scalar!(
-            r#"select count(*) <= $1 and count(*) = count(file_id) as "is_filled!"
+            r#"select count(*) <= $1 and count(*) = count(file_id) or not exists (
+                   select from orion_ingest.reembeddings r
+                   where r.target = 'chunks' and r.model = $2 and r.phase <> 'finishing'
+               ) as "is_filled!"
                from orion_ingest.reembedding_slices where target = 'chunks'"#,
-            files
+            files,
+            model.name,
         )
         .fetch_one(Unnamed(&mut tx))
         .await?;
@@ -288,9 +294,11 @@ impl Db {
         .execute(Unnamed(&mut tx))
         .await?;
         sqlx::query!(
-            "delete from orion_ingest.reembedding_slices where id = any($1) and lease_token = $2",
+            "delete from orion_ingest.reembedding_slices where id = any($1) and lease_token = $2
+               and exists (select from orion_ingest.reembeddings r where r.target = 'chunks' and r.model = $3)",
             slices,
             holder,
+            model.name,
         )
         .execute(Unnamed(&mut tx))
         .await?;

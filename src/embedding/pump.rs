@@ -220,6 +220,10 @@ impl Pump {
                 jobs: Vec::new(),
                 interest: Interest::default(),
             });
+            if keep == Keep::InDatabase {
+                // Whose stash the vector goes to, if it is not on its way yet.
+                waiters.file = job.file;
+            }
             if waiters.jobs.last() != Some(&id) {
                 waiters.jobs.push(id);
                 waiters.interest.add(waiting.clone());

@@ -129,10 +129,13 @@ impl<'a> Filling<'a> {
     }
 
     async fn claim(&self, but_files: i64) -> Result<Claim, DbError> {
-        if self.db.is_filled_but(but_files).await? {
+        if self.db.is_filled_but(&self.model, but_files).await? {
             return Ok(Claim::Enough);
         }
-        let slices = self.db.claim_slices(self.holder, LEASE).await?;
+        let slices = self
+            .db
+            .claim_slices(self.holder, &self.model, LEASE)
+            .await?;
         Ok(if slices.is_empty() {
             Claim::Nothing
         } else {

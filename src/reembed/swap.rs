@@ -96,7 +96,9 @@ impl Reembed {
                     tracing::warn!(who, "the table is in use; trying again");
                     in_the_way = who;
                 }
-                Err(error @ NotSwapped::Database(_)) => return Err(error.into()),
+                Err(error @ (NotSwapped::Database(_) | NotSwapped::Locked(_))) => {
+                    return Err(error.into());
+                }
             }
         }
         anyhow::bail!("nothing was swapped: {in_the_way}; repeat it when that is over")
@@ -112,14 +114,22 @@ impl Reembed {
         let held = state::hold(&mut admin).await?;
         let began = Instant::now();
         // Those that were committed since we last looked: nobody adds any more.
+        let stop = stop.child_token();
         let Ok(filling) = self.filling(next, stop.clone()) else {
             return Err(NotSwapped::RowsLeft);
         };
-        match timeout(LAST_ROWS_WITHIN, Box::pin(filling.fill(0))).await {
+        let mut filling = Box::pin(filling.fill(0));
+        match timeout(LAST_ROWS_WITHIN, filling.as_mut()).await {
             Ok(Ok(Filled::Whole)) => {}
             Ok(Err(error)) => return Err(error.into()),
-            // Writers go on until these are filled.
-            Ok(Ok(Filled::CostLimit | Filled::Stopped | Filled::Halted(_))) | Err(_) => {
+            Ok(Ok(Filled::CostLimit | Filled::Stopped | Filled::Halted(_))) => {
+                return Err(NotSwapped::RowsLeft);
+            }
+            // Writers go on, and what is in flight is paid for: it is booked, and the slices are handed back.
+            Err(_elapsed) => {
+                stop.cancel();
+                held.let_go().await?;
+                filling.await?;
                 return Err(NotSwapped::RowsLeft);
             }
         }

@@ -45,9 +45,9 @@ impl Ahead {
     }
 }
 
-/// Whether a claim is worth its while: there is room for half of what would be claimed ahead.
-pub(super) fn is_worth_a_claim(room: usize, ahead: usize) -> bool {
-    room > 0 && room * 2 >= ahead
+/// Whether a claim is worth its while: there is room for half of what would be claimed ahead, or nothing else to do.
+pub(super) fn is_worth_a_claim(room: usize, ahead: usize, is_idle: bool) -> bool {
+    room > 0 && (room * 2 >= ahead || is_idle)
 }
 
 #[cfg(test)]
@@ -70,9 +70,10 @@ mod tests {
 
     #[test]
     fn claims_wait_until_they_bring_several() {
-        assert!(!is_worth_a_claim(0, 0));
-        assert!(is_worth_a_claim(1, 0));
-        assert!(!is_worth_a_claim(7, 16));
-        assert!(is_worth_a_claim(8, 16));
+        assert!(!is_worth_a_claim(0, 0, true));
+        assert!(is_worth_a_claim(1, 0, false));
+        assert!(!is_worth_a_claim(7, 16, false));
+        assert!(is_worth_a_claim(8, 16, false));
+        assert!(is_worth_a_claim(1, 16, true), "nobody would wake it");
     }
 }

@@ -85,6 +85,8 @@ pub async fn run(
             ending = &mut working => break ending,
             pump = follow(&app) => {
                 pumps.spawn(pump.run());
+                // A worker that the other model's provider had halted would not wake by itself.
+                hint.notify_one();
             }
             Some(ended) = pumps.join_next() => {
                 // The pump of a model that is no longer active has booked what it sent.

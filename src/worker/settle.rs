@@ -102,14 +102,15 @@ async fn finish(app: &App, lease: &Lease, shutdown: &Shutdown) -> End {
     // The commit is not raced against the keeper: its lock on the row is the lease then, for which a renewal would wait, and
     // before that a small file is in a line that moves by a transaction at a time.
     let committed = match ingested {
-        Ok(ready) => {
-            let commit = app.db.commit(lease, &ready.ingested);
+        Ok(ingested) => {
+            let ingested = Arc::new(ingested);
+            let commit = app.db.commit(lease, &ingested);
             let committed = app.metrics.time(Stage::Commit, commit).await;
             if let Err(DbError::ModelChanged) = committed {
                 app.model_changed.notify_one();
             }
             committed
-                .map(|()| ready.ingested.chunked.chunks.len())
+                .map(|()| ingested.chunked.chunks.len())
                 .map_err(IngestError::Commit)
         }
         Err(error) => Err(error),

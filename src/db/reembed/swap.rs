@@ -9,7 +9,10 @@ use std::time::Duration;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Postgres, Transaction};
 use tokio::time::sleep;
 
-use crate::db::{DbError, Unnamed, migrate};
+use crate::db::{
+    DbError, Unnamed,
+    migrate::{self, MigrateError},
+};
 
 /// How long readers may have to wait behind us, beside the renames themselves.
 const LOCK_WITHIN: &str = "50ms";
@@ -30,6 +33,9 @@ pub enum NotSwapped {
     /// The database does not do as asked.
     #[error(transparent)]
     Database(#[from] DbError),
+    /// Somebody else changes the schema or rebuilds indexes.
+    #[error(transparent)]
+    Locked(#[from] MigrateError),
 }
 
 impl From<sqlx::Error> for NotSwapped {
@@ -44,16 +50,24 @@ pub struct Held<'c> {
     tx: Transaction<'c, Postgres>,
 }
 
-/// Holds the writers: commits that are under way end first, later ones wait.
+/// Holds the writers: commits that are under way end first, later ones wait. The connection keeps indexes from being rebuilt
+/// and columns from being dropped, until it is closed.
 ///
 /// # Errors
 ///
 /// [`NotSwapped::InTheWay`] if they or a vacuum take too long.
 pub async fn hold(admin: &mut PgConnection) -> Result<Held<'_>, NotSwapped> {
+    migrate::lock(admin).await?;
     let mut tx = admin.begin().await?;
     let holds = async {
         // In the way of nobody but vacuums and other changes of the table. An autovacuum gives way.
         run(&mut tx, "set local lock_timeout = '10s'").await?;
+        // If we are gone and the server does not see it, the writers go on.
+        run(
+            &mut tx,
+            "set local idle_in_transaction_session_timeout = '30s'",
+        )
+        .await?;
         run(
             &mut tx,
             "lock table public.document_chunks in share update exclusive mode",
@@ -78,6 +92,15 @@ pub async fn hold(admin: &mut PgConnection) -> Result<Held<'_>, NotSwapped> {
 }
 
 impl Held<'_> {
+    /// Lets the writers go on.
+    ///
+    /// # Errors
+    ///
+    /// A database that does not answer.
+    pub async fn let_go(self) -> Result<(), NotSwapped> {
+        Ok(self.tx.rollback().await?)
+    }
+
     /// Swaps; how often the lock was tried.
     ///
     /// # Errors

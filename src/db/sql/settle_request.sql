@@ -36,6 +36,7 @@ unfinished as materialized (
     select f.id, f.user_id
     from public.files f
     where f.id = any($8::uuid[]) and f.processing_status <> 'completed' and exists (select from request)
+        and (select count(*) from owner) >= 0   -- profiles before files, as when an account is deleted
     order by f.id
     for share
 ),

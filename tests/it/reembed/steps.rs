@@ -322,6 +322,27 @@ async fn a_search_that_began_before_the_swap_is_answered_by_its_own_model_after_
 }
 
 #[tokio::test]
+async fn whoever_cuts_over_second_does_not_swap_back() {
+    let stack = Stack::new().await;
+    library(&stack, &[17]).await;
+    let plan = [&["plan"], &TO_NEW[..]].concat();
+    reembed(&stack, &plan).await.exits(0);
+    reembed(&stack, &["run"]).await.exits(0);
+    let mut admin = stack.admin().await;
+    let swap = "select orion_ingest.swap_chunks(true)";
+    admin.execute(swap).await.unwrap();
+    let second = admin.execute(swap).await.unwrap_err();
+    assert!(
+        second.to_string().contains("somebody else was first"),
+        "{second}"
+    );
+    let active: String = stack
+        .value("select model from orion_ingest.active_models where target = 'chunks'")
+        .await;
+    assert_eq!(active, new().name);
+}
+
+#[tokio::test]
 async fn the_new_models_index_is_of_the_kind_that_the_old_ones_was() {
     let stack = Stack::new().await;
     library(&stack, &[17]).await;
