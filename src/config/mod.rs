@@ -22,8 +22,9 @@ use crate::{chunk::Tokenizer, embedding, extract::sandbox, objects};
 /// Files that may wait for their vectors beside those in hand, where nobody has said how many files may be in hand.
 const MAX_WAITING: usize = 256;
 
-/// Extractors beyond one a core, so that a file that hangs does not hold up the others; each holds tens of megabytes.
-const SPARE_CHILDREN: usize = 1;
+/// Extractors at least, so that a file that hangs does not hold up the others. More than one a core would be idle most of
+/// the time, and each holds tens of megabytes.
+const MIN_CHILDREN: usize = 2;
 
 /// Lease renewal is every third of a lease; below this a slow database looks like a lost lease.
 const MIN_LEASE: Duration = Duration::from_secs(3);
@@ -187,7 +188,7 @@ fn sandbox(reader: &mut Reader<'_>, program: PathBuf) -> sandbox::Settings {
         program,
         timeout: reader.duration("EXTRACT_TIMEOUT"),
         memory_bytes,
-        children: cores() + SPARE_CHILDREN,
+        children: cores().max(MIN_CHILDREN),
     }
 }
 

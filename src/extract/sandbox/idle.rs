@@ -6,7 +6,7 @@ use super::process::Process;
 use crate::document::UserId;
 
 /// A child that holds more after a file is not kept: fresh ones hold a few megabytes.
-const MAX_KEPT_BYTES: u64 = 48 << 20;
+const MAX_KEPT_BYTES: u64 = 32 << 20;
 
 /// Children by whose files they read.
 #[derive(Debug, Default)]
