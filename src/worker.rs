@@ -1,8 +1,8 @@
 //! Claims what there is room for, spawns it, settles it. The only file that spawns.
 //!
-//! Promises: never more files in hand than permits, no more than may wait for their vectors beside these, and of small ones as
-//! many claimed ahead as are done in a moment; every claim ends in exactly one of commit, reject, retry, release,
-//! or in words that the lease was lost; nothing is detached.
+//! Promises: never more files in hand than permits, no more than may wait for their vectors beside these, and as many claimed
+//! ahead as came to an end in the last moment; every claim ends in exactly one of commit, reject, retry, release, or in
+//! words that the lease was lost; nothing is detached.
 
 mod ahead;
 mod services;

@@ -7,8 +7,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 /// What the smallest file counts, in tokens: it holds a lease and a task, too.
 const MIN_TOKENS: u32 = 500;
 
-/// Places for so many tokens: those of all requests that may be in flight. That bounds the texts and vectors that wait in memory: 1,536
-/// dimensions for every 200 tokens are 8 MB for the usual 256,000.
+/// Places for so many tokens: those of all requests that may be in flight. That bounds the texts and vectors that wait in
+/// memory: 1,536 dimensions for every 200 tokens are 8 MB for the usual 256,000.
 #[derive(Clone, Debug)]
 pub(super) struct Places {
     tokens: Arc<Semaphore>,
