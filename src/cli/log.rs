@@ -32,13 +32,14 @@ pub(super) fn log(source: &mut Source, command: &Command, screen: &Screen) -> an
     let demonstrates = matches!(command, Command::Demo);
     #[cfg(not(feature = "embedded"))]
     let demonstrates = false;
-    // The demo's table tells what becomes of each file, failures that are meant included.
+    // The demo's table tells what becomes of each file, failures that are meant included. A connection that is found dead when
+    // it is given back says no more than the statement that failed on it.
     let usual = if demonstrates {
         "off"
     } else if serves || !io::stderr().is_terminal() {
-        "orion_ingest=info,warn"
+        "orion_ingest=info,sqlx_core::pool=error,warn"
     } else {
-        "warn"
+        "sqlx_core::pool=error,warn"
     };
     let wanted = source.given("RUST_LOG").unwrap_or(usual);
     let filter = match telemetry::filter(wanted) {
