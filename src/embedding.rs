@@ -8,10 +8,12 @@
 mod backfill;
 mod books;
 mod budget;
+mod error;
 mod interest;
 mod place;
 mod pump;
 mod request;
+mod state;
 
 use std::{
     collections::HashMap,
@@ -28,15 +30,16 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use self::request::PROBE;
 pub use self::{
     backfill::{Backfill, Filler, Row},
+    error::EmbeddingError,
     place::Place,
     pump::Pump,
+    state::State,
 };
 use self::{interest::Waiting, place::Places, pump::Order, request::Desk};
 use crate::{
-    db::{Db, DbError},
+    db::Db,
     document::{FileId, Model, Text, UserId},
-    embed::{EmbedError, batcher, limiter, openai, price::list_price_per_mtok},
-    failure::{Code, Verdict},
+    embed::{batcher, limiter, openai, price::list_price_per_mtok},
 };
 
 /// How to embed.
@@ -112,133 +115,6 @@ pub struct Piece {
     pub tokens: u32,
     /// SHA-256 of the text.
     pub sha256: [u8; 32],
-}
-
-/// Why a file's texts have no vectors.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum EmbeddingError {
-    /// The provider gave none.
-    #[error(transparent)]
-    Provider(#[from] EmbedError),
-    /// The database did not let us record, book or recall.
-    #[error("the ledger of embeddings failed")]
-    Ledger(#[source] Arc<DbError>),
-    /// `DAILY_SPEND_LIMIT_USD` is reached.
-    #[error("the day's spend limit is reached")]
-    SpendLimit {
-        /// Until midnight, UTC.
-        after: Duration,
-    },
-    /// `user_profiles.monthly_token_quota` or `monthly_cost_quota_usd` does not allow this file.
-    #[error("the user's monthly quota does not allow {tokens} more tokens")]
-    UserQuota {
-        /// What the file needs.
-        tokens: u64,
-    },
-    /// `reembed --max-cost` would be passed by the next request.
-    #[error("the re-embedding's cost limit is reached")]
-    CostLimit,
-    /// Another file that has a text in common with this one was turned away, or leaves its vectors in the database; this
-    /// one may pass alone.
-    #[error("a file with a text in common did not share its vectors")]
-    Shared,
-    /// The worker shuts down; nothing was sent for this file that is not booked.
-    #[error("the worker is stopping")]
-    Stopped,
-}
-
-impl From<DbError> for EmbeddingError {
-    fn from(error: DbError) -> Self {
-        Self::Ledger(Arc::new(error))
-    }
-}
-
-impl EmbeddingError {
-    /// What becomes of the file.
-    ///
-    /// A user's spent quota fails the file: waiting for the next month would keep `--drain` from ending, and the user
-    /// can ask again by setting the file back to `pending`.
-    #[must_use]
-    pub fn verdict(&self) -> Verdict {
-        let wait = |code, after| Verdict::Wait { code, after };
-        match self {
-            Self::Provider(error) => error.verdict(),
-            Self::Ledger(error) => error.verdict(),
-            Self::SpendLimit { after } => wait(Some(Code::QuotaExceeded), Some(*after)),
-            Self::UserQuota { .. } => Verdict::Reject {
-                code: Code::QuotaExceeded,
-            },
-            Self::CostLimit | Self::Shared | Self::Stopped => wait(None, None),
-        }
-    }
-
-    /// What the file's owner may read.
-    #[must_use]
-    pub fn public_message(&self) -> &'static str {
-        match self {
-            Self::Provider(error) => error.public_message(),
-            Self::Ledger(_) => "the database is not available; the file will be tried again",
-            Self::SpendLimit { .. } => {
-                "the day's budget for embedding is used up; the file will be tried again tomorrow"
-            }
-            Self::UserQuota { .. } => "your monthly quota does not allow this file",
-            Self::CostLimit => "the re-embedding is over; the file will be tried again",
-            Self::Shared => {
-                "another file with the same text went first; this one will be tried again"
-            }
-            Self::Stopped => "the worker was stopped; the file will be tried again",
-        }
-    }
-}
-
-/// Whether embedding works, for readiness and for `--drain`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// As far as we know.
-    Ready,
-    /// The provider fails or does not answer; it is asked again.
-    Unavailable,
-    /// The provider wants money.
-    QuotaSpent,
-    /// The provider refuses the key.
-    CredentialsRefused,
-    /// The provider has no such model or endpoint.
-    Misconfigured,
-    /// The model's vectors have another length than the one that is set.
-    WrongLength {
-        /// Theirs.
-        found: usize,
-    },
-    /// `DAILY_SPEND_LIMIT_USD` is reached.
-    SpendLimit,
-}
-
-impl State {
-    /// As reports and readiness name it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Ready => "ready",
-            Self::Unavailable => "provider_unavailable",
-            Self::QuotaSpent => "provider_quota_spent",
-            Self::CredentialsRefused => "provider_credentials_refused",
-            Self::Misconfigured | Self::WrongLength { .. } => "provider_misconfigured",
-            Self::SpendLimit => "daily_spend_limit_reached",
-        }
-    }
-
-    /// Whether only a person, or tomorrow, can mend it.
-    #[must_use]
-    pub const fn is_final(self) -> bool {
-        match self {
-            Self::Ready | Self::Unavailable => false,
-            Self::QuotaSpent
-            | Self::CredentialsRefused
-            | Self::Misconfigured
-            | Self::WrongLength { .. }
-            | Self::SpendLimit => true,
-        }
-    }
 }
 
 /// What this process has sent and got, since it started.
