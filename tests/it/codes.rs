@@ -2,7 +2,12 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use orion_ingest::{config::Config, document::FileId, embedded::provider, failure::Code};
+use orion_ingest::{
+    config::Config,
+    document::{FileId, UserId},
+    embedded::provider,
+    failure::Code,
+};
 
 use crate::{
     stack::Stack,
@@ -151,16 +156,22 @@ async fn every_error_code_has_a_file_that_ends_in_it() {
     }
 }
 
+/// The key of an object that is somebody else's.
+async fn secret_of(stack: &Stack, owner: UserId) -> String {
+    let key = format!("{owner}/secret.txt");
+    let objects = stack.objects();
+    objects
+        .put(&key, "secret".into(), "text/plain")
+        .await
+        .unwrap();
+    key
+}
+
 #[tokio::test]
 async fn no_key_leads_out_of_its_owners_folder() {
     let stack = Stack::new().await;
     let (user, other) = (stack.user().await, stack.user().await);
-    let secret = format!("{other}/secret.txt");
-    stack
-        .objects()
-        .put(&secret, "secret".into(), "text/plain")
-        .await
-        .unwrap();
+    let secret = secret_of(&stack, other).await;
     let upper = user.to_string().to_uppercase();
     let mut files = Vec::new();
     for key in [
@@ -199,12 +210,7 @@ async fn no_key_leads_out_of_its_owners_folder() {
 async fn an_encoded_way_out_is_a_name_and_no_way_out() {
     let stack = Stack::new().await;
     let (user, other) = (stack.user().await, stack.user().await);
-    let secret = format!("{other}/secret.txt");
-    stack
-        .objects()
-        .put(&secret, "secret".into(), "text/plain")
-        .await
-        .unwrap();
+    let secret = secret_of(&stack, other).await;
     let mut files = Vec::new();
     for key in [
         format!("{user}/%2e%2e/{secret}"),
@@ -231,12 +237,7 @@ async fn an_encoded_way_out_is_a_name_and_no_way_out() {
 async fn addresses_other_buckets_and_letters_that_only_look_alike_lead_nowhere() {
     let stack = Stack::new().await;
     let (user, other) = (stack.user().await, stack.user().await);
-    let secret = format!("{other}/secret.txt");
-    stack
-        .objects()
-        .put(&secret, "secret".into(), "text/plain")
-        .await
-        .unwrap();
+    let secret = secret_of(&stack, other).await;
     let endpoint = stack.objects_settings().endpoint;
     let elsewhere = [
         format!("{endpoint}/documents/{secret}"),
@@ -369,6 +370,10 @@ async fn a_file_may_be_no_larger_than_its_type_whatever_its_row_says() {
             ("failed", Some("too_large"))
         );
     }
+    let told: String = stack
+        .value("select processing_error from files where original_name = 'modest.txt'")
+        .await;
+    assert!(told.contains("1000 bytes"), "{told}");
     // It lies, and does no harm.
     let harmless = stack.file(user, "harmless.txt", "tea ".repeat(100)).await;
     stack.set(harmless, "file_size = 10").await;

@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 
 use crate::{
     stack::Stack,
-    work::{ingested, until},
+    work::{Worker, ingested, until},
 };
 
 const LEASE: Duration = Duration::from_mins(1);
@@ -288,17 +288,22 @@ async fn a_quick_file_shows_its_subscribers_no_heartbeat() {
     assert_eq!(watch.until(file, |_| true).await.status, "completed");
 }
 
+/// A worker that renews its one lease several times a second, and so notices soon when it is lost.
+async fn impatient(stack: &Stack) -> Worker {
+    stack
+        .worker_with(|config| {
+            config.worker.lease_for = Duration::from_millis(900);
+            config.worker.concurrency = 1;
+        })
+        .await
+}
+
 #[tokio::test]
 async fn a_worker_that_notices_a_lost_lease_drops_the_file_and_what_was_paid_is_kept() {
     let stack = Stack::new().await;
     let user = stack.user().await;
     let file = stack.file(user, "a.txt", "tea").await;
-    let worker = stack
-        .worker_with(|config| {
-            config.worker.lease_for = Duration::from_millis(900);
-            config.worker.concurrency = 1;
-        })
-        .await;
+    let worker = impatient(&stack).await;
     let mut watch = stack.watch().await;
     stack.provider().faults.hold();
     let (settled, ()) = tokio::join!(worker.settle(1), async {
@@ -326,12 +331,7 @@ async fn a_request_that_failed_is_not_sent_again_for_a_file_that_is_no_longer_ou
     let stack = Stack::new().await;
     let user = stack.user().await;
     let file = stack.file(user, "a.txt", "tea").await;
-    let worker = stack
-        .worker_with(|config| {
-            config.worker.lease_for = Duration::from_millis(900);
-            config.worker.concurrency = 1;
-        })
-        .await;
+    let worker = impatient(&stack).await;
     let mut watch = stack.watch().await;
     let faults = &stack.provider().faults;
     faults.next_requests(1, &Fault::Status { status: 500 });

@@ -102,7 +102,7 @@ fn a_page_break_shows_in_the_pages_of_a_chunk() {
     let pages: Vec<_> = chunked
         .chunks
         .iter()
-        .map(|chunk| chunk.page.unwrap())
+        .map(|chunk| chunk.page.expect("a page"))
         .collect();
     assert!(
         pages.is_sorted() && pages.contains(&1) && pages.contains(&5),

@@ -66,7 +66,7 @@ fn only_a_title_is_put_before_chapters() {
 fn a_type_says_whether_its_chunks_have_a_prefix() {
     let mut file_type = crate::file_type::FileTypes::seeded()
         .by_mime("text/markdown")
-        .unwrap()
+        .expect("it is seeded")
         .clone();
     for (options, prefix) in [
         (serde_json::json!({}), PREFIX),

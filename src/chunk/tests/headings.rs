@@ -19,7 +19,7 @@ fn sections_have_chunks_of_their_own() {
     let headings: Vec<_> = chunked
         .chunks
         .iter()
-        .map(|c| chunked.heading(c).unwrap())
+        .map(|c| chunked.heading(c).expect("a heading"))
         .collect();
     assert_eq!(
         headings,
