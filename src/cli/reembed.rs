@@ -127,6 +127,9 @@ async fn steps(
             ))?;
             Ok(Exit::Done)
         }
+        None if !args.dry_run && reembed.is_cut_over_to(model).await? => {
+            swap(true, reembed, screen, stop).await
+        }
         None => {
             plan(args, model, reembed).await?;
             if args.dry_run {

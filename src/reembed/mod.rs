@@ -122,6 +122,16 @@ impl Reembed {
         Ok(self.db.slice_chunks(ROWS_A_SLICE).await?)
     }
 
+    /// Whether this model was cut over to, and may still be rolled back.
+    ///
+    /// # Errors
+    ///
+    /// A database that does not answer.
+    pub async fn is_cut_over_to(&self, model: &Model) -> anyhow::Result<bool> {
+        let run = self.db.reembedding().await?;
+        Ok(run.is_some_and(|run| run.phase == Phase::CutOver && run.active == *model))
+    }
+
     /// The re-embedding under way.
     ///
     /// # Errors
@@ -186,16 +196,15 @@ impl Reembed {
     /// [`WrongUsage`] if it is not said; a table that others keep locked; a database that does not answer.
     pub async fn finish(&self, abandon: bool) -> anyhow::Result<Reembedding> {
         let run = self.status().await?;
-        if !matches!(run.phase, Phase::CutOver | Phase::Finishing) && !abandon {
-            return Err(WrongUsage(format!(
-                "the vectors of {} are not in use; cut over first, or give them up with `reembed finish --abandon`",
-                run.next.name
-            ))
-            .into());
-        }
         let mut admin = db::connect_admin(&self.settings.database.admin_url).await?;
-        state::end(&mut admin).await?;
-        Ok(run)
+        if state::end(&mut admin, abandon).await? {
+            return Ok(run);
+        }
+        Err(WrongUsage(format!(
+            "the vectors of {} are not in use; cut over first, or give them up with `reembed finish --abandon`",
+            run.next.name
+        ))
+        .into())
     }
 
     fn check_dimensions(&self, one: &Model, other: &Model) -> Result<(), WrongUsage> {

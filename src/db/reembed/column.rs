@@ -54,27 +54,34 @@ async fn begin_alone(admin: &mut PgConnection, model: &Model) -> Result<(), Migr
 }
 
 /// Drops the second column, if there is one, and gives its room back to the table: what a dropped column holds would stay
-/// until each row is written anew.
+/// until each row is written anew. Whether it does: only of the model from before, unless the new one is to be abandoned.
+///
+/// The lock keeps a swap out, so that what is dropped is what was looked at.
 ///
 /// # Errors
 ///
 /// [`MigrateError`] says what to do.
-pub async fn end(admin: &mut PgConnection) -> Result<(), MigrateError> {
+pub async fn end(admin: &mut PgConnection, abandon: bool) -> Result<bool, MigrateError> {
     migrate::lock(admin).await?;
-    let ended = end_alone(admin).await;
+    let ended = end_alone(admin, abandon).await;
     migrate::unlock(admin).await?;
     ended
 }
 
-async fn end_alone(admin: &mut PgConnection) -> Result<(), MigrateError> {
+async fn end_alone(admin: &mut PgConnection, abandon: bool) -> Result<bool, MigrateError> {
     if !is_under_way(admin).await? {
-        return Ok(());
+        return Ok(true);
     }
-    sqlx::query!(
-        "update orion_ingest.reembeddings set phase = 'finishing' where target = 'chunks'"
+    let begun = sqlx::query!(
+        "update orion_ingest.reembeddings set phase = 'finishing'
+         where target = 'chunks' and (phase in ('cut_over', 'finishing') or $1)",
+        abandon
     )
     .execute(&mut *admin)
     .await?;
+    if begun.rows_affected() == 0 {
+        return Ok(false);
+    }
     // Without them an emptied row stays where it is.
     reindex::drop_next(admin).await?;
     let mut after = Some(Uuid::nil());
@@ -96,7 +103,8 @@ async fn end_alone(admin: &mut PgConnection) -> Result<(), MigrateError> {
             .await
             .map(drop)
     })
-    .await
+    .await?;
+    Ok(true)
 }
 
 /// Builds the indexes of the second column that are missing, like those of the first and fitted to the rows, while

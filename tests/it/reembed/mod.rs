@@ -43,6 +43,13 @@ async fn reembed(stack: &Stack, arguments: &[&str]) -> Said {
     finish(command(stack, arguments)).await
 }
 
+/// Plans, and fills the second column.
+async fn plan_and_run(stack: &Stack) {
+    let plan = [&["plan"], &TO_NEW[..]].concat();
+    reembed(stack, &plan).await.exits(0);
+    reembed(stack, &["run"]).await.exits(0);
+}
+
 /// A person with files of ten chunks each, one for each of these centuries.
 async fn library(stack: &Stack, centuries: &[u32]) -> UserId {
     stack.cut_by_sections().await;

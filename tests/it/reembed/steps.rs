@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use super::{
     TO_NEW,
     checker::{active, ask, search, vectors},
-    command, library, new, old, question, reembed, years,
+    command, library, new, old, plan_and_run, question, reembed, years,
 };
 use crate::{
     stack::Stack,
@@ -65,10 +65,7 @@ async fn one_command_changes_the_model_and_the_bill_is_as_it_said() {
 async fn what_comes_meanwhile_is_caught_up_and_so_is_a_rollback() {
     let stack = Stack::new().await;
     let user = library(&stack, &[17]).await;
-    reembed(&stack, &[&["plan"], &TO_NEW[..]].concat())
-        .await
-        .exits(0);
-    reembed(&stack, &["run"]).await.exits(0);
+    plan_and_run(&stack).await;
     // A new file, and one whose chunks are others now.
     stack.file(user, "new.md", sections(years(18))).await;
     stack
@@ -88,6 +85,9 @@ async fn what_comes_meanwhile_is_caught_up_and_so_is_a_rollback() {
 
     reembed(&stack, &["rollback"]).await.exits(0);
     assert_eq!(active(admin).await, old());
+    // What would be dropped now is the new model's.
+    let said = reembed(&stack, &["finish"]).await.exits(2);
+    assert!(said.err.contains("--abandon"), "{}", said.err);
     assert_eq!(vectors(&stack, "embedding").await, (30, vec![old().name]));
     for model in [old(), new()] {
         let found = ask(admin, user, &model, &question(1905)).await.unwrap();
@@ -115,6 +115,8 @@ async fn every_step_may_be_repeated_and_the_end_leaves_nothing() {
         reembed(&stack, steps).await.exits(0);
         reembed(&stack, steps).await.exits(0);
     }
+    // The whole of it as well.
+    reembed(&stack, &TO_NEW).await.exits(0);
     let billed = stack.provider().counts().billed_inputs;
     assert_eq!(billed, 20, "each chunk once by each model");
     reembed(&stack, &["finish"]).await.exits(0);
@@ -271,10 +273,7 @@ async fn models_of_one_length_are_swapped_only_by_request() {
 async fn readers_are_answered_while_a_cutover_waits_for_one_of_them() {
     let stack = Stack::new().await;
     let user = library(&stack, &[17]).await;
-    reembed(&stack, &[&["plan"], &TO_NEW[..]].concat())
-        .await
-        .exits(0);
-    reembed(&stack, &["run"]).await.exits(0);
+    plan_and_run(&stack).await;
     let mut slow = stack.admin().await;
     let mut transaction = slow.begin().await.unwrap();
     transaction
@@ -299,10 +298,7 @@ async fn readers_are_answered_while_a_cutover_waits_for_one_of_them() {
 async fn a_search_that_began_before_the_swap_is_answered_by_its_own_model_after_it() {
     let stack = Stack::new().await;
     let user = library(&stack, &[17]).await;
-    reembed(&stack, &[&["plan"], &TO_NEW[..]].concat())
-        .await
-        .exits(0);
-    reembed(&stack, &["run"]).await.exits(0);
+    plan_and_run(&stack).await;
     let mut owner = stack.admin().await;
     let mut swap = owner.begin().await.unwrap();
     swap.execute("lock table document_chunks in access exclusive mode")
@@ -325,9 +321,7 @@ async fn a_search_that_began_before_the_swap_is_answered_by_its_own_model_after_
 async fn whoever_cuts_over_second_does_not_swap_back() {
     let stack = Stack::new().await;
     library(&stack, &[17]).await;
-    let plan = [&["plan"], &TO_NEW[..]].concat();
-    reembed(&stack, &plan).await.exits(0);
-    reembed(&stack, &["run"]).await.exits(0);
+    plan_and_run(&stack).await;
     let mut admin = stack.admin().await;
     let swap = "select orion_ingest.swap_chunks(true)";
     admin.execute(swap).await.unwrap();
